@@ -1,0 +1,1 @@
+"""Measurements of the performance budget; each ``bench_*`` module has ``rows()``."""

@@ -1,0 +1,1 @@
+"""The commands of `autotrade`: one module a group, loaded by name when it is asked for."""

@@ -1,0 +1,294 @@
+"""Every tunable of the product, with its range: one frozen tree.
+
+Values live in ``base.toml`` and the overlays beside this file; nothing has a default here, so that a value stands in
+one place. Fractions are fractions of equity unless said otherwise; costs are in basis points of notional.
+"""
+
+import hashlib
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from configs.section import SAFER_IS_HIGHER, SAFER_IS_LOWER, Section, safest_first, shown
+from core.bars import INTERVALS_NS
+from core.costs import CostParams
+from core.decision import DecisionParams
+from core.ensemble import METHODS, TallyParams
+from core.errors import ConfigError
+from core.exits import ExitParams
+from core.risk import RiskParams
+from core.sizing import SizingParams
+
+__all__ = [
+    "SECTIONS",
+    "AppConfig",
+    "Backtest",
+    "Catalog",
+    "Costs",
+    "Download",
+    "Ensemble",
+    "Exits",
+    "Market",
+    "Risk",
+    "Sample",
+    "Sizing",
+    "config_hash",
+]
+
+_BPS = 1e-4
+_MINUTE_NS = 60_000_000_000
+
+type InstrumentName = Annotated[str, Meta(pattern=r"^[A-Z0-9]+(-PERP)?\.[A-Z]+$", examples=["BTCUSDT-PERP.BINANCE"])]
+type Url = Annotated[str, Meta(pattern=r"^https?://[^/\s]+$", examples=["https://host", "http://127.0.0.1:8080"])]
+type Folder = Annotated[str, Meta(pattern=r"^\S.*$", examples=["catalog/data"])]
+
+
+class Market(Section, frozen=True, kw_only=True):
+    """What is traded, and on which bars."""
+
+    venue: Annotated[Literal["BINANCE"], Meta(description="venue part of every instrument's name")]
+    instruments: Annotated[
+        tuple[InstrumentName, ...], Meta(min_length=1, description="BTCUSDT-PERP.BINANCE is a USD-M perpetual")
+    ]
+    base_interval: Annotated[str, Meta(description="bars that are read, and on which orders are filled")]
+    decision_interval: Annotated[str, Meta(description="bars on whose close is decided; whole base bars, up to 1d")]
+
+    def __post_init__(self) -> None:
+        """Refuse intervals that do not fit each other and instruments of another venue."""
+        super().__post_init__()
+        for name in ("base_interval", "decision_interval"):
+            if getattr(self, name) not in INTERVALS_NS:
+                raise ConfigError(
+                    f"market.{name}: {shown(getattr(self, name))} is not known; choose one of {', '.join(INTERVALS_NS)}"
+                )
+        if INTERVALS_NS[self.decision_interval] % INTERVALS_NS[self.base_interval] != 0:
+            raise ConfigError(
+                f'market.decision_interval: "{self.decision_interval}" is not a multiple of '
+                f'market.base_interval "{self.base_interval}"; choose whole base bars'
+            )
+        for index, instrument in enumerate(self.instruments):
+            if not instrument.endswith(f".{self.venue}"):
+                raise ConfigError(
+                    f'market.instruments[{index}]: "{instrument}" is not of market.venue "{self.venue}"; '
+                    f"choose a name that ends in .{self.venue}"
+                )
+            if instrument in self.instruments[:index]:
+                raise ConfigError(f'market.instruments[{index}]: "{instrument}" is listed twice; list it once')
+
+
+class Catalog(Section, frozen=True, kw_only=True):
+    """Where data, models and results lie."""
+
+    path: Annotated[Folder, Meta(description="market data (Parquet)")]
+    models_path: Annotated[Folder, Meta(description="where a trainer writes artifacts")]
+    runs_path: Annotated[Folder, Meta(description="where a run writes its results")]
+    models: Annotated[
+        tuple[Folder, ...], Meta(min_length=1, description="artifact directories of the ensemble; * and ? match names")
+    ]
+
+
+class Download(Section, frozen=True, kw_only=True):
+    """Where history comes from, and how stubbornly."""
+
+    archive_url: Annotated[Url, Meta(description="monthly and daily archive files")]
+    um_url: Annotated[Url, Meta(description="REST API of USD-M futures")]
+    spot_url: Annotated[Url, Meta(description="REST API of spot")]
+    retries: Annotated[int, Meta(ge=0, le=20, description="further attempts after a failed request")]
+    backoff_seconds: Annotated[
+        float, Meta(ge=0.0, le=60.0, description="wait before the first retry; doubles with each")
+    ]
+    timeout_seconds: Annotated[float, Meta(ge=0.1, le=300.0, description="of one request without an answer")]
+
+
+class Ensemble(Section, frozen=True, kw_only=True):
+    """How votes become a signal."""
+
+    method: Annotated[
+        Literal["majority", "confidence", "performance"],
+        Meta(description="weight of a vote: 1, its confidence, or its model's weight"),
+    ]
+    quorum: Annotated[int, Meta(ge=1, le=99, description="models that must vote", extra=SAFER_IS_HIGHER)]
+    min_vote_confidence: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="a model less sure than this does not vote", extra=SAFER_IS_HIGHER)
+    ]
+    min_agreement: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="share of the weight behind the signal", extra=SAFER_IS_HIGHER)
+    ]
+    min_confidence: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="of the signal; below it nothing is wanted", extra=SAFER_IS_HIGHER)
+    ]
+    weights: Annotated[
+        tuple[Annotated[float, Meta(ge=0.0, le=100.0)], ...],
+        Meta(description="of each model, for the method performance; empty: all alike"),
+    ]
+
+
+class Sizing(Section, frozen=True, kw_only=True):
+    """From a signal to a wanted exposure."""
+
+    max_exposure: Annotated[
+        float, Meta(ge=0.0, le=0.5, description="notional of the strongest signal", extra=SAFER_IS_LOWER)
+    ]
+    volatility_target: Annotated[
+        float, Meta(ge=0.01, le=2.0, description="annualised volatility of a full position", extra=SAFER_IS_LOWER)
+    ]
+    full_confidence: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="from it on a position is no longer shrunk", extra=SAFER_IS_HIGHER)
+    ]
+    rebalance_threshold: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="relative change of a position that is not worth an order")
+    ]
+
+
+class Exits(Section, frozen=True, kw_only=True):
+    """When a position is closed; distances in average true ranges of the decision bar."""
+
+    stop_atr: Annotated[float, Meta(ge=0.5, le=20.0, description="first protective stop")]
+    trail_atr: Annotated[float, Meta(ge=0.0, le=20.0, description="trailing stop behind the close; 0 = off")]
+    trail_start_atr: Annotated[float, Meta(ge=0.0, le=50.0, description="profit from which the stop trails")]
+    take_profit_atr: Annotated[float, Meta(ge=0.0, le=100.0, description="profit that is taken; 0 = off")]
+    max_holding_bars: Annotated[int, Meta(ge=1, le=100_000, description="decision bars", extra=SAFER_IS_LOWER)]
+
+
+class Risk(Section, frozen=True, kw_only=True):
+    """Limits of the gate. Closing and shrinking a position never pass through them."""
+
+    loss_per_trade: Annotated[
+        float, Meta(ge=0.01, le=0.03, description="loss at the stop, all costs included", extra=SAFER_IS_LOWER)
+    ]
+    daily_drawdown: Annotated[
+        float,
+        Meta(ge=0.05, le=0.10, description="from the UTC day's high; half of it stops entries", extra=SAFER_IS_LOWER),
+    ]
+    max_capital: Annotated[
+        float, Meta(ge=0.01, le=0.5, description="gross notional of all positions", extra=SAFER_IS_LOWER)
+    ]
+    min_entry_spacing_minutes: Annotated[
+        int, Meta(ge=0, le=1_440, description="between two entries in an instrument", extra=SAFER_IS_HIGHER)
+    ]
+    max_entries_per_day: Annotated[int, Meta(ge=0, le=1_440, description="in 24 hours", extra=SAFER_IS_LOWER)]
+    volatility_quantile: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="no entry while volatility ranks above it", extra=SAFER_IS_LOWER)
+    ]
+    pyramiding: Annotated[bool, Meta(description="may a position in profit be added to", extra=SAFER_IS_LOWER)]
+    rearm: Annotated[
+        Literal["explicit", "next_day"],
+        Meta(description="what ends a halt: a person, or the next UTC day", extra=safest_first("explicit", "next_day")),
+    ]
+
+
+class Costs(Section, frozen=True, kw_only=True):
+    """What trading costs, in basis points of notional."""
+
+    taker_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="fee of a market order")]
+    maker_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="fee of a resting order")]
+    half_spread_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="from the bar's price to bid or ask")]
+    slippage_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="beyond bid or ask")]
+    latency_ms: Annotated[int, Meta(ge=1, le=10_000, description="from decision to venue; 0 would fill in the past")]
+
+
+class Backtest(Section, frozen=True, kw_only=True):
+    """A replay of history."""
+
+    starting_equity: Annotated[float, Meta(ge=100.0, le=1e9, description="quote currency")]
+    chunk_size: Annotated[int, Meta(ge=1_000, le=10_000_000, description="rows streamed at a time; bounds memory")]
+
+
+class Sample(Section, frozen=True, kw_only=True):
+    """The synthetic market that stands in for an empty catalog."""
+
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="the same seed makes the same market")]
+    days: Annotated[int, Meta(ge=2, le=1_500, description="length of the market")]
+
+
+class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration of one environment."""
+
+    environment: str
+    market: Market
+    catalog: Catalog
+    download: Download
+    ensemble: Ensemble
+    sizing: Sizing
+    exits: Exits
+    risk: Risk
+    costs: Costs
+    backtest: Backtest
+    sample: Sample
+
+    def __post_init__(self) -> None:
+        """Refuse what no single section can see."""
+        for name, section in SECTIONS.items():
+            if not isinstance(getattr(self, name), section):
+                raise ConfigError(f"{name}: {type(getattr(self, name)).__name__} found; give a {section.__name__}")
+        if self.sizing.full_confidence < self.ensemble.min_confidence:
+            raise ConfigError(
+                f"sizing.full_confidence: {self.sizing.full_confidence} is below ensemble.min_confidence "
+                f"{self.ensemble.min_confidence}; choose {self.ensemble.min_confidence} to 1"
+            )
+
+    def tally_params(self) -> TallyParams:
+        """Return the rules of the tally."""
+        rules = self.ensemble
+        return TallyParams(
+            method=METHODS[rules.method],
+            quorum=rules.quorum,
+            min_vote_confidence=rules.min_vote_confidence,
+            min_agreement=rules.min_agreement,
+            min_confidence=rules.min_confidence,
+        )
+
+    def cost_params(self) -> CostParams:
+        """Return the costs as fractions of notional."""
+        costs = self.costs
+        return CostParams(
+            taker=costs.taker_bps * _BPS,
+            maker=costs.maker_bps * _BPS,
+            away=(costs.half_spread_bps + costs.slippage_bps) * _BPS,
+        )
+
+    def decision_params(self) -> DecisionParams:
+        """Return the parameters of `core.decision.decide`: minutes become decision bars (rounded up), bps fractions."""
+        sizing, exits, risk = self.sizing, self.exits, self.risk
+        costs = self.cost_params()
+        spacing_ns = risk.min_entry_spacing_minutes * _MINUTE_NS
+        return DecisionParams(
+            sizing=SizingParams(
+                max_exposure=sizing.max_exposure,
+                volatility_target=sizing.volatility_target,
+                min_confidence=self.ensemble.min_confidence,
+                full_confidence=sizing.full_confidence,
+                rebalance_threshold=sizing.rebalance_threshold,
+            ),
+            exits=ExitParams(
+                stop_atr=exits.stop_atr,
+                trail_atr=exits.trail_atr,
+                trail_start_atr=exits.trail_start_atr,
+                take_profit_atr=exits.take_profit_atr,
+                max_holding_bars=exits.max_holding_bars,
+            ),
+            risk=RiskParams(
+                loss_per_trade=risk.loss_per_trade,
+                daily_drawdown=risk.daily_drawdown,
+                max_capital=risk.max_capital,
+                exit_cost=costs.taker + costs.away,
+                min_entry_spacing_bars=-(-spacing_ns // INTERVALS_NS[self.market.decision_interval]),
+                max_entries_per_day=risk.max_entries_per_day,
+                volatility_quantile=risk.volatility_quantile,
+                pyramiding=int(risk.pyramiding),
+                auto_rearm=int(risk.rearm == "next_day"),
+            ),
+        )
+
+
+SECTIONS: dict[str, type[Section]] = {
+    section.__name__.lower(): section
+    for section in (Market, Catalog, Download, Ensemble, Sizing, Exits, Risk, Costs, Backtest, Sample)
+}
+"""The sections of `AppConfig` by name, in order."""
+
+
+def config_hash(config: AppConfig) -> str:
+    """Return the SHA-256 (hex) of a configuration's canonical JSON: sorted keys, shortest floats, no spaces."""
+    return hashlib.sha256(msgspec.json.encode(config, order="sorted")).hexdigest()
