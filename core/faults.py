@@ -1,0 +1,60 @@
+"""Errors raised inside handlers: kept, because the engine logs them and goes on."""
+
+import functools
+import traceback
+from collections.abc import Callable
+from typing import Concatenate, Protocol
+
+__all__ = ["Faults", "HasFaults", "guarded"]
+
+
+class Faults:
+    """What went wrong inside handlers of one run, in order."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def add(self, where: str, error: Exception) -> None:
+        """Keep an error with the place it was raised at."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+        self._found.append(f"{where} raised {type(error).__name__}: {error} ({place})")
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def first(self) -> str:
+        """The first error in one line, empty where there is none."""
+        return self._found[0] if self._found else ""
+
+
+class HasFaults(Protocol):
+    """A component whose handlers are guarded."""
+
+    @property
+    def faults(self) -> Faults:
+        """Where its errors are kept."""
+
+
+def guarded[S: HasFaults, **P](
+    handler: Callable[Concatenate[S, P], None],
+) -> Callable[Concatenate[S, P], None]:
+    """Wrap a handler so that what it raises is kept, and nothing is decided any more after the first error.
+
+    A decision after an error would rest on a state that nobody can vouch for.
+    """
+
+    @functools.wraps(handler)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if self.faults:
+            return
+        try:
+            handler(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the engine would swallow it; the run is failed with it instead
+            self.faults.add(f"{type(self).__name__}.{handler.__name__}", error)
+
+    return call

@@ -1,0 +1,37 @@
+"""Errors in handlers are kept, and end all deciding."""
+
+from core.faults import Faults, guarded
+
+
+class Component:
+    def __init__(self):
+        self.faults = Faults()
+        self.handled = []
+
+    @guarded
+    def on_bar(self, value):
+        self.handled.append(10 / value)
+
+
+def test_what_a_handler_raises_is_kept_with_its_place():
+    component = Component()
+    component.on_bar(0)
+    assert len(component.faults) == 1
+    assert component.faults.first.startswith(
+        "Component.on_bar raised ZeroDivisionError: division by zero (test_faults.py:"
+    )
+
+
+def test_nothing_is_handled_after_the_first_error():
+    component = Component()
+    for value in (5, 0, 2, 0):
+        component.on_bar(value)
+    assert component.handled == [2.0]
+    assert len(component.faults) == 1
+
+
+def test_a_component_without_errors_has_no_faults():
+    component = Component()
+    component.on_bar(5)
+    assert not component.faults
+    assert component.faults.first == ""

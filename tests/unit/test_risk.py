@@ -1,0 +1,86 @@
+"""The gate's state table and its day."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.risk import (
+    ACTIVE,
+    EVENTS,
+    HALTED,
+    REDUCING,
+    STATES,
+    TRANSITIONS,
+    DayRisk,
+    RiskParams,
+    next_state,
+    update_day,
+)
+
+DAY_NS = 86_400_000_000_000
+LIMITS = RiskParams(0.01, 0.05, 0.5, 0.0008, 1, 8, 0.98, 1, 0)
+START = DayRisk(-1, 0.0, 0.0, ACTIVE)
+
+
+def walk(equities, *, limits=LIMITS, step_ns=DAY_NS // 96, ts=DAY_NS * 100):
+    memory, seen = START, []
+    for equity in equities:
+        ts += step_ns
+        memory = update_day(memory, ts, equity, limits)
+        seen.append(memory)
+    return seen
+
+
+def test_the_table_knows_every_state_and_event():
+    assert set(TRANSITIONS) == {(s, e) for s in range(len(STATES)) for e in range(len(EVENTS))}
+    for (state, event), after in TRANSITIONS.items():
+        assert next_state(state, event) == after
+
+
+def test_only_a_rearm_ends_a_halt():
+    leaving = {event for (state, event), after in TRANSITIONS.items() if state == HALTED and after != HALTED}
+    assert {EVENTS[e] for e in leaving} == {"rearm"}
+
+
+def test_half_the_limit_reduces_and_the_limit_halts():
+    states = [m.state for m in walk([100.0, 97.6, 97.4, 99.9, 95.0, 100.0])]
+    assert states == [ACTIVE, ACTIVE, REDUCING, REDUCING, HALTED, HALTED]
+
+
+def test_the_drawdown_is_measured_from_the_days_high_not_from_its_start():
+    assert walk([100.0, 110.0, 104.5])[-1].drawdown == pytest.approx(0.05)
+    assert walk([100.0, 110.0, 104.5])[-1].state == HALTED
+
+
+def test_a_new_day_heals_reducing_but_not_a_halt_without_rearm():
+    late = DAY_NS // 2
+    assert walk([100.0, 97.0, 97.0, 97.0], step_ns=late)[-1].state == ACTIVE
+    assert walk([100.0, 90.0, 90.0, 90.0], step_ns=late)[-1].state == HALTED
+    rearmed = walk([100.0, 90.0, 90.0, 90.0], step_ns=late, limits=LIMITS._replace(auto_rearm=1))
+    assert rearmed[-1].state == ACTIVE
+
+
+def test_the_bar_that_closes_at_midnight_belongs_to_the_day_it_ends():
+    before = update_day(START, DAY_NS * 5 - 1, 100.0, LIMITS)
+    at_midnight = update_day(before, DAY_NS * 5, 100.0, LIMITS)
+    after = update_day(at_midnight, DAY_NS * 5 + 1, 100.0, LIMITS)
+    assert (before.day, at_midnight.day, after.day) == (4, 4, 5)
+
+
+@pytest.mark.parametrize("equity", [0.0, -5.0, float("nan")])
+def test_an_account_without_equity_halts(equity):
+    assert walk([100.0, equity])[-1].state == HALTED
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.floats(1.0, 1000.0), min_size=1, max_size=40))
+def test_within_a_day_the_high_only_rises_and_the_state_only_hardens(equities):
+    seen = walk(equities, step_ns=DAY_NS // 100)
+    for earlier, later in pairwise(seen):
+        assert later.high_water_mark >= earlier.high_water_mark
+        assert later.state >= earlier.state
+    highest = max(equities)
+    assert seen[-1].high_water_mark == highest
+    assert seen[-1].drawdown == pytest.approx(1 - equities[-1] / highest)
