@@ -1,0 +1,1 @@
+"""Thin shells on the engine: subscribe, call the core, publish."""

@@ -1,0 +1,177 @@
+"""From closed bars to signals: window, features, observation, votes, tally."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from nautilus_trader.common import DataActor, DataActorConfig
+from nautilus_trader.model import ActorId, Bar, BarType, FundingRateUpdate, InstrumentId
+
+from core.ensemble import ABSTENTIONS, NO_QUORUM, SIGNALLED, Tally, TallyParams, tally
+from core.faults import Faults, guarded
+from core.features import OPEN, FeatureSpec, Window
+from core.messages import Mark, PositionState, RiskState, Signal, mark_topic, position_topic, risk_topic, signal_topic
+from core.observation import observe, position_inputs
+from core.protocols import FlowSource, Policy
+
+__all__ = ["EnsembleActor", "EnsembleParams"]
+
+NOT_READY = "window"
+FIXED_SCALE = 10**16
+"""The engine's prices are integers of this scale; their own `as_double` is off by a bit in one price of five."""
+
+
+class EnsembleParams(msgspec.Struct, frozen=True, kw_only=True):
+    """What one ensemble actor works on.
+
+    ``lot`` base asset a lot; ``weights`` performance weight of each model; ``trade_from_ns`` the first decision close
+    (bars before it only warm the window up).
+    """
+
+    instrument_id: str
+    bar_type: str
+    lot: float
+    spec: FeatureSpec
+    tally: TallyParams
+    weights: tuple[float, ...]
+    max_holding_bars: int
+    trade_from_ns: int = 0
+
+
+class EnsembleActor(DataActor):
+    """One instrument's ensemble: publishes a `Signal` at every closed decision bar, fit to be traded or not.
+
+    Parameters
+    ----------
+    params : EnsembleParams
+        The instrument, the features and the rules of the vote.
+    policy : Policy
+        The models.
+    flow : FlowSource
+        Taker-buy volume of closed base bars.
+    window : Window
+        The feature window, warmed up with history or fresh.
+    faults : Faults
+        Where handler errors are kept.
+    progress : Callable[[int], None]
+        Told the time (ns) of every decision.
+    """
+
+    def __new__(cls, params: EnsembleParams, **_: object) -> Self:
+        """Pass the engine its own configuration, which it takes at creation."""
+        config = DataActorConfig(actor_id=ActorId(f"ENSEMBLE-{params.instrument_id}"))
+        return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
+
+    def __init__(
+        self,
+        params: EnsembleParams,
+        *,
+        policy: Policy,
+        flow: FlowSource,
+        window: Window,
+        faults: Faults,
+        progress: Callable[[int], None],
+    ) -> None:
+        self.faults = faults
+        self._params = params
+        self._policy = policy
+        self._flow = flow
+        self._window = window
+        self._progress = progress
+        self._weights = np.asarray(params.weights, dtype=np.float64)
+        self._observation: npt.NDArray[np.float32] = np.zeros(params.spec.observation_width, dtype=np.float32)
+        self._risk: RiskState | None = None
+        self._position: PositionState | None = None
+        self._topic = signal_topic(params.instrument_id)
+
+    def on_start(self) -> None:
+        """Subscribe to bars, funding and the state of the account."""
+        self.subscribe_bars(BarType.from_str(self._params.bar_type))
+        self.subscribe_funding_rates(InstrumentId.from_str(self._params.instrument_id))
+        self.subscribe_topic(risk_topic(), self._on_risk)
+        self.subscribe_topic(position_topic(self._params.instrument_id), self._on_position)
+
+    @guarded
+    def on_bar(self, bar: Bar) -> None:
+        """Append a closed base bar; at the close of a decision bar, vote."""
+        ts_close = bar.ts_init
+        closed = self._window.append(
+            ts_close,
+            bar.open.raw / FIXED_SCALE,
+            bar.high.raw / FIXED_SCALE,
+            bar.low.raw / FIXED_SCALE,
+            bar.close.raw / FIXED_SCALE,
+            bar.volume.raw / FIXED_SCALE,
+            self._flow.taker_buy(self._params.instrument_id, ts_close),
+        )
+        if closed != OPEN and self._window.ts_close == ts_close and ts_close >= self._params.trade_from_ns:
+            mark = Mark(self._params.instrument_id, ts_close, bar.close.raw / FIXED_SCALE)
+            self.publish_message(mark_topic(), mark)
+            self.publish_message(self._topic, self._signal(ts_close))
+            self._progress(ts_close)
+
+    @guarded
+    def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
+        """Take the newest funding rate into the features."""
+        if str(funding_rate.instrument_id) == self._params.instrument_id:
+            self._window.set_funding(float(funding_rate.rate))
+
+    def _on_risk(self, message: object) -> None:
+        if isinstance(message, RiskState):
+            self._risk = message
+
+    def _on_position(self, message: object) -> None:
+        if isinstance(message, PositionState):
+            self._position = message
+
+    def _signal(self, ts_event: int) -> Signal:
+        window = self._window
+        market = window.market
+        votes: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+        digest = ""
+        if window.ready:
+            self._observe()
+            digest = hashlib.blake2b(self._observation.data, digest_size=8).hexdigest()
+            levels, confidences = self._policy.vote(self._observation)
+            result = tally(levels, confidences, self._weights, self._params.tally)
+            votes = (tuple(levels.tolist()), tuple(confidences.tolist()))
+        else:
+            result = Tally(0.0, 0.0, 0.0, 0, NO_QUORUM)
+        return Signal(
+            instrument_id=self._params.instrument_id,
+            ts_event=ts_event,
+            level=result.level,
+            confidence=result.confidence,
+            agreement=result.agreement,
+            voters=result.voters,
+            abstention=ABSTENTIONS[result.abstention] if window.ready else NOT_READY,
+            tradable=window.ready and result.abstention == SIGNALLED,
+            close=market.close,
+            atr=market.atr,
+            volatility=market.volatility,
+            volatility_rank=market.volatility_rank,
+            levels=votes[0],
+            confidences=votes[1],
+            observation_hash=digest,
+        )
+
+    def _observe(self) -> None:
+        """Fill the observation: features and what the account holds, as the training environment does."""
+        position, risk = self._position, self._risk
+        held = position is not None and position.lots != 0
+        inputs = position_inputs(
+            self._window.market.close,
+            self._window.market.atr,
+            position.lots if position is not None else 0,
+            position.entry_price if position is not None else 0.0,
+            position.stop_price if position is not None else 0.0,
+            position.holding_bars + 1 if position is not None and held else 0,
+            self._params.lot,
+            risk.equity if risk is not None else 0.0,
+            risk.drawdown if risk is not None else 0.0,
+            self._params.max_holding_bars,
+        )
+        observe(self._window.features, *inputs, self._observation)

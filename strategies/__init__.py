@@ -1,0 +1,1 @@
+"""Thin shells on the engine: from signals to orders."""
