@@ -1,0 +1,153 @@
+"""``autotrade backtest``: replay a range of the catalog, print what came of it, and write a report."""
+
+import argparse
+import glob
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import configs
+from adapters.catalog import Series, list_series
+from adapters.report import statistics_table
+from adapters.sample import write_sample
+from configs.schema import AppConfig
+from core.bars import interval_ns
+from core.errors import DataError, UsageError
+from core.features import feature_spec
+from run_backtest import Replay, iso, run_backtest
+
+__all__ = ["add_parser"]
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to a command line."""
+    parser = subparsers.add_parser("backtest", help="replay a range of the catalog and write a report")
+    parser.add_argument("--env", default="backtest", help="configuration overlay (default: backtest)")
+    parser.add_argument("--catalog", type=Path, help="catalog directory (default: the configuration's)")
+    parser.add_argument("--instrument", action="append", dest="instruments", metavar="ID",
+                        help="instrument to replay, repeatable (default: the configuration's)")  # fmt: skip
+    parser.add_argument("--start", help="decide from this ISO date or time (UTC) on (default: all after warm-up)")
+    parser.add_argument("--end", help="up to this ISO date or time (UTC) (default: the end of the data)")
+    parser.add_argument("--models", nargs="+", type=Path, metavar="DIR", help="model artifacts (default: the demo's)")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE",
+                        help="override one value of the configuration, repeatable")  # fmt: skip
+    parser.add_argument("--out", type=Path, help="directory of the run's files (default: a new one of catalog/runs)")
+    parser.add_argument("--json", action="store_true", help="print summary.json instead of a table")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    config = configs.load(args.env, args.overrides)
+    notes = Console(stderr=True, highlight=False)
+    replay = _resolve(args, config, notes)
+    with Progress(
+        TextColumn("replay"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
+        TimeRemainingColumn(), console=notes, disable=args.json or not notes.is_terminal,
+    ) as progress:  # fmt: skip
+        task = progress.add_task("replay", total=replay.end_ns - replay.start_ns)
+        update = _every(64, lambda ts: progress.update(task, completed=ts - replay.start_ns))
+        summary = run_backtest(msgspec.structs.replace(replay, progress=update))
+    if args.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode() + "\n")
+        return 0
+    _print(summary, replay.out)
+    return 0
+
+
+def _print(summary: dict[str, Any], out: Path) -> None:
+    console = Console(highlight=False)
+    console.print(statistics_table(summary))
+    if summary["in_sample"]:
+        trained = summary["models_trained_until"]
+        console.print(f"IN SAMPLE: a model was trained on bars up to {trained}; this is no evidence of anything.")
+    console.print(f"report: {out / 'report.html'}", soft_wrap=True)
+
+
+def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Replay:
+    """Turn arguments and configuration into a replay; an empty default catalog is filled with a synthetic sample."""
+    catalog: Path = args.catalog or Path(config.catalog.path)
+    if args.catalog is not None and not catalog.is_dir():
+        raise DataError(f"no catalog at {catalog}: fill one with `autotrade data import` or `autotrade data download`")
+    series = _series(catalog, config)
+    names = tuple(args.instruments or [n for n in config.market.instruments if n in series] or sorted(series))
+    if not names and args.catalog is None:
+        sample = config.sample
+        notes.print(
+            f"The catalog is empty: writing {sample.days} days of a SYNTHETIC market (seed {sample.seed}) "
+            f"to {catalog}; no real price is in it."
+        )
+        names = (write_sample(catalog, seed=sample.seed, days=sample.days),)
+        series = _series(catalog, config)
+    base = config.market.base_interval
+    if not names:
+        raise DataError(
+            f"catalog {catalog} holds no {base} bars: fill it with `autotrade data import` or `data download`"
+        )
+    for name in names:
+        if name not in series:
+            held = ", ".join(sorted(series)) or "nothing"
+            raise DataError(f"catalog {catalog} has no {base} bars of {name}, it holds {held}: import them first")
+    start, end = _range(args, config, [series[name] for name in names])
+    models = tuple(args.models or _models(config.catalog.models))
+    out = args.out or Path(config.catalog.runs_path) / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return Replay(config=config, catalog=catalog, instruments=names, start_ns=start, end_ns=end, out=out, models=models)
+
+
+def _series(catalog: Path, config: AppConfig) -> dict[str, Series]:
+    """Return the base bars of a catalog by instrument."""
+    if not catalog.is_dir():
+        return {}
+    wanted = ("bars", config.market.base_interval)
+    return {s.instrument_id: s for s in list_series(catalog) if (s.kind, s.interval) == wanted}
+
+
+def _range(args: argparse.Namespace, config: AppConfig, held: Sequence[Series]) -> tuple[int, int]:
+    """Return the range of decision closes (ns) that was asked for, where all instruments have bars."""
+    spec = feature_spec(config.market.base_interval, config.market.decision_interval)
+    warm = (spec.warmup_bars + 2) * interval_ns(config.market.decision_interval)
+    first, last = max(s.first_ns for s in held), min(s.last_ns for s in held)
+    start = _time(args.start, "--start") if args.start else min(first + warm, last)
+    end = _time(args.end, "--end") if args.end else last
+    holds = f"the catalog holds {iso(first)} to {iso(last)}"
+    if start >= end and args.start and args.end:
+        raise UsageError(f"--start {args.start} is not before --end {args.end}; {holds}")
+    if start >= end or end <= first or start >= last:
+        raise DataError(
+            f"no bars from {iso(start)} to {iso(end)} of {', '.join(s.instrument_id for s in held)}; {holds}"
+        )
+    return start, end
+
+
+def _time(text: str, name: str) -> int:
+    """Return ns since the epoch for an ISO date or time; without an offset it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{name} is {text!r}: give an ISO date or time such as 2024-01-31T12:00") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return int(moment.timestamp()) * 1_000_000_000
+
+
+def _models(patterns: Sequence[str]) -> list[Path]:
+    """Return the artifact directories that the configuration names, in the order of their names."""
+    found = {Path(name) for pattern in patterns for name in glob.glob(pattern)}  # noqa: PTH207 - may be absolute
+    return sorted(path for path in found if (path / "manifest.json").is_file())
+
+
+def _every(count: int, call: Callable[[int], None]) -> Callable[[int], None]:
+    """Thin a callback out to one call in ``count``."""
+    seen = 0
+
+    def thinned(ts: int) -> None:
+        nonlocal seen
+        seen += 1
+        if seen % count == 0:
+            call(ts)
+
+    return thinned

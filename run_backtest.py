@@ -1,0 +1,338 @@
+"""Replay a range of the catalog through NautilusTrader with an ensemble of models, and report.
+
+Composition root of a backtest: everything that the components need from outside is made here and handed in.
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nautilus_trader.backtest import (
+    BacktestDataConfig,
+    BacktestEngineConfig,
+    BacktestNode,
+    BacktestRunConfig,
+    BacktestVenueConfig,
+)
+from nautilus_trader.common import LoggerConfig, LogLevel
+from nautilus_trader.execution import MakerTakerFeeModel, StaticLatencyModel
+from nautilus_trader.model import AccountType, Currency, InstrumentId, NautilusDataType, OmsType, Venue
+
+import cli
+import configs
+from actors.ensemble import EnsembleActor, EnsembleParams
+from actors.risk import RiskActor
+from adapters.catalog import InstrumentInfo, data_hash, instrument, read_bars, read_funding
+from adapters.execution_quotes import write_execution_quotes
+from adapters.flow import CatalogFlow
+from adapters.model_store import load_manifest
+from adapters.onnx_policy import OnnxEnsemble
+from adapters.recorder import RunRecorder, digest
+from adapters.report import summarise, write_report
+from configs.schema import AppConfig
+from core.bars import bar_type, interval_ns
+from core.errors import AutotradeError, UsageError
+from core.faults import Faults
+from core.features import FeatureSpec, Window, feature_spec
+from core.protocols import Policy
+from strategies.rl import RLStrategy, RLStrategyParams
+
+__all__ = ["Replay", "iso", "main", "run_backtest"]
+
+CURRENCY = "USDT"
+DECISION_COLUMNS = (
+    "ts_event", "instrument_id", "close", "level", "confidence", "agreement", "voters", "abstention", "tradable",
+    "levels", "confidences", "observation_hash", "equity", "drawdown", "state", "position_lots", "entry_price",
+    "stop_price", "target_lots", "new_stop_price", "exit_reason", "verdict",
+)  # fmt: skip
+FILL_COLUMNS = (
+    "ts_event", "instrument_id", "side", "quantity", "price", "commission", "liquidity", "arrival_price", "purpose",
+    "exit_reason", "lots_after",
+)  # fmt: skip
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """What to replay: a catalog, instruments, a range of closes ``(start_ns, end_ns]``, models or a policy, a place."""
+
+    config: AppConfig
+    catalog: Path
+    instruments: tuple[str, ...]
+    start_ns: int
+    end_ns: int
+    out: Path
+    models: tuple[Path, ...] = ()
+    policies: dict[str, Policy] | None = None
+    report: bool = True
+    progress: Callable[[int], None] | None = None
+
+
+def run_backtest(replay: Replay) -> dict[str, Any]:
+    """Replay, write the run's files, and return the content of its ``summary.json``.
+
+    Raises
+    ------
+    DataError
+        Where the catalog, an instrument or the range holds no bars.
+    ArtifactError
+        Where a model is refused.
+    AutotradeError
+        Where a handler raised: such a run proves nothing.
+    """
+    began = time.perf_counter()
+    config = replay.config
+    spec = feature_spec(config.market.base_interval, config.market.decision_interval)
+    infos = [instrument(replay.catalog, name) for name in replay.instruments]
+    policies, model_ids, model_hashes = _policies(replay, spec)
+    replay.out.mkdir(parents=True, exist_ok=True)
+    recorder = RunRecorder(replay.out)
+    faults = Faults()
+    with tempfile.TemporaryDirectory(prefix=".replay-", dir=replay.out) as scratch:
+        folder = Path(scratch).resolve()
+        bars = 0
+        for info in infos:
+            written = write_execution_quotes(
+                replay.catalog,
+                folder,
+                info,
+                interval=config.market.base_interval,
+                start_ns=replay.start_ns,
+                end_ns=replay.end_ns,
+                away=config.cost_params().away,
+            )
+            bars += written // 4
+            _link(replay.catalog, folder, info.id, config.market.base_interval)
+        run = _run_config(replay, infos, folder)
+        node = BacktestNode([run])
+        node.build()
+        _add_components(node, run.id, replay, infos, policies, recorder, faults)
+        started = time.perf_counter()
+        node.run()
+        engine_seconds = time.perf_counter() - started
+        account = node.get_engine_cache(run.id).account_for_venue(Venue(config.market.venue))
+        balance = account.balance_total(Currency.from_str(CURRENCY)).as_decimal() if account is not None else Decimal(0)
+        node.dispose()
+    recorder.close()
+    if faults:
+        raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
+
+    effective = {"config_hash": configs.config_hash(config), "config": config}
+    (replay.out / "config.json").write_bytes(msgspec.json.format(msgspec.json.encode(effective), indent=2))
+    summary: dict[str, Any] = {
+        "run_id": replay.out.name,
+        "config_hash": configs.config_hash(config),
+        "data_hash": data_hash(
+            replay.catalog,
+            list(replay.instruments),
+            config.market.base_interval,
+            start_ns=replay.start_ns,
+            end_ns=replay.end_ns,
+        ),
+        "model_ids": list(model_ids),
+        "model_hashes": list(model_hashes),
+        "instruments": list(replay.instruments),
+        **_provenance(replay),
+        "synthetic": any(name.startswith("SYNTH") for name in replay.instruments),
+        "start": iso(replay.start_ns),
+        "end": iso(replay.end_ns),
+        "bars": bars,
+        "decisions_sha256": digest(replay.out / "decisions.parquet", DECISION_COLUMNS),
+        "fills_sha256": digest(replay.out / "fills.parquet", FILL_COLUMNS),
+        "account_balance": str(balance),
+    }
+    summary |= summarise(
+        replay.out,
+        starting_equity=config.backtest.starting_equity,
+        costs=config.cost_params(),
+        currency=CURRENCY,
+    )
+    summary["engine_seconds"] = round(engine_seconds, 3)
+    if replay.report:
+        write_report(replay.out, summary)
+    summary["wall_seconds"] = round(time.perf_counter() - began, 3)
+    summary["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    (replay.out / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
+    return summary
+
+
+def _policies(replay: Replay, spec: FeatureSpec) -> tuple[Mapping[str, Policy], Sequence[str], Sequence[str]]:
+    """Return the policy of each instrument, and the names and hashes of the models."""
+    if replay.policies is not None:
+        first = next(iter(replay.policies.values()))
+        return replay.policies, first.model_ids, []
+    if not replay.models:
+        raise UsageError("no models to replay; name artifacts with --models, or train some with `autotrade train`")
+    ensemble = OnnxEnsemble.load(replay.models, spec=spec)
+    return dict.fromkeys(replay.instruments, ensemble), ensemble.model_ids, ensemble.model_hashes
+
+
+def _provenance(replay: Replay) -> dict[str, Any]:
+    """Say on what the models were trained, and whether this range is part of it."""
+    trained = [load_manifest(path) for path in replay.models] if replay.policies is None else []
+    until = max((manifest.training.end for manifest in trained), default=None)
+    return {
+        "models_trained_on": sorted({name for manifest in trained for name in manifest.instruments}),
+        "models_trained_until": until,
+        "in_sample": until is not None and datetime.fromisoformat(until) > datetime.fromisoformat(iso(replay.start_ns)),
+    }
+
+
+def _link(catalog: Path, scratch: Path, instrument_id: str, interval: str) -> None:
+    """Show a series of the catalog within the run's own.
+
+    The engine merges streams by time only within one catalog: from two it delivers whole chunks out of order.
+    """
+    for name in (f"bars/{bar_type(instrument_id, interval)}", f"funding_rates/{instrument_id}"):
+        source, link = catalog.resolve() / "data" / name, scratch / "data" / name
+        if source.is_dir():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(source, target_is_directory=True)
+
+
+def _run_config(replay: Replay, infos: Sequence[InstrumentInfo], scratch: Path) -> BacktestRunConfig:
+    """Describe the run to the engine: quotes execute, funding settles, bars decide, in this order at equal times."""
+    config = replay.config
+    funded = {
+        info.id
+        for info in infos
+        if len(read_funding(replay.catalog, info.id, start_ns=replay.start_ns, end_ns=replay.end_ns).ts) > 0
+    }
+
+    def stream(kind: NautilusDataType, name: str, bars: str | None = None) -> BacktestDataConfig:
+        return BacktestDataConfig(
+            kind,
+            str(scratch),
+            instrument_id=InstrumentId.from_str(name),
+            start_time=replay.start_ns + 1,
+            end_time=replay.end_ns,
+            bar_types=None if bars is None else [bars],
+        )
+
+    data: list[BacktestDataConfig] = []
+    for info in infos:
+        data.append(stream(NautilusDataType.QuoteTick, info.id))
+        if info.id in funded:
+            data.append(stream(NautilusDataType.FundingRateUpdate, info.id))
+        data.append(stream(NautilusDataType.Bar, info.id, bar_type(info.id, config.market.base_interval)))
+    costs = config.costs
+    venue = BacktestVenueConfig(
+        config.market.venue,
+        OmsType.NETTING,
+        AccountType.MARGIN,
+        [f"{config.backtest.starting_equity} {CURRENCY}"],
+        bar_execution=False,
+        trade_execution=False,
+        reject_stop_orders=False,
+        default_leverage=Decimal(1),
+        fee_model=MakerTakerFeeModel(
+            Decimal(repr(costs.maker_bps)).scaleb(-4), Decimal(repr(costs.taker_bps)).scaleb(-4)
+        ),
+        latency_model=StaticLatencyModel(int(costs.latency_ms * 1_000_000)),
+    )
+    logging = LoggerConfig(stdout_level=LogLevel.ERROR)
+    return BacktestRunConfig(
+        [venue],
+        data,
+        engine=BacktestEngineConfig(logging=logging, run_analysis=False),
+        chunk_size=config.backtest.chunk_size,
+        dispose_on_completion=False,
+        raise_exception=True,
+    )
+
+
+def _add_components(
+    node: BacktestNode,
+    run_id: str,
+    replay: Replay,
+    infos: Sequence[InstrumentInfo],
+    policies: Mapping[str, Policy],
+    recorder: RunRecorder,
+    faults: Faults,
+) -> None:
+    """Add the risk actor, and an ensemble and a strategy for each instrument."""
+    config = replay.config
+    base = config.market.base_interval
+    spec = feature_spec(base, config.market.decision_interval)
+    decision = config.decision_params()
+    node.add_actor(
+        run_id,
+        RiskActor(
+            bar_types={info.id: bar_type(info.id, base) for info in infos},
+            lots={info.id: float(info.lot) for info in infos},
+            venue=config.market.venue,
+            currency=CURRENCY,
+            params=decision.risk,
+            journal=recorder,
+            faults=faults,
+        ),
+    )
+    flow = CatalogFlow(replay.catalog, base, start_ns=replay.start_ns, end_ns=replay.end_ns)
+    for number, info in enumerate(infos, start=1):
+        policy = policies[info.id]
+        params = EnsembleParams(
+            instrument_id=info.id,
+            bar_type=bar_type(info.id, base),
+            lot=float(info.lot),
+            spec=spec,
+            tally=config.tally_params(),
+            weights=config.ensemble.weights or (1.0,) * len(policy.model_ids),
+            max_holding_bars=decision.exits.max_holding_bars,
+            trade_from_ns=replay.start_ns,
+        )
+        window = _warm_window(replay, spec, info)
+        node.add_actor(
+            run_id,
+            EnsembleActor(
+                params,
+                policy=policy,
+                flow=flow,
+                window=window,
+                faults=faults,
+                progress=replay.progress or _silent,
+            ),
+        )
+        strategy = RLStrategyParams(
+            instrument_id=info.id,
+            strategy_id=f"RL-{number:03d}",
+            instrument=info.filters(),
+            lot=str(info.lot),
+            tick=str(info.tick),
+            decision=decision,
+        )
+        node.add_strategy(run_id, RLStrategy(strategy, journal=recorder, faults=faults))
+
+
+def _warm_window(replay: Replay, spec: FeatureSpec, info: InstrumentInfo) -> Window:
+    """Return a window fed with the history before the range, as far as the catalog holds it."""
+    window = Window(spec)
+    from_ns = replay.start_ns - (spec.warmup_bars + 2) * interval_ns(spec.decision_interval)
+    bars = read_bars(
+        replay.catalog, info.id, spec.base_interval, start_ns=from_ns, end_ns=replay.start_ns, missing_ok=True
+    )
+    funding = read_funding(replay.catalog, info.id, start_ns=from_ns, end_ns=replay.start_ns)
+    window.extend(bars, funding)
+    return window
+
+
+def _silent(_: int) -> None:
+    """Report no progress."""
+
+
+def iso(ts_ns: int) -> str:
+    """Return a time in ISO form, UTC."""
+    return datetime.fromtimestamp(ts_ns / 1e9, UTC).isoformat()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Replay from the command line."""
+    return cli.main(["backtest", *(sys.argv[1:] if argv is None else argv)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
