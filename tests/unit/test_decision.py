@@ -34,7 +34,9 @@ from core.risk import (
 from core.sizing import SizingParams
 
 PARAMS = DecisionParams(
-    SizingParams(max_exposure=0.5, volatility_target=0.4, min_confidence=0.3, full_confidence=0.6, rebalance_threshold=0.25),
+    SizingParams(
+        max_exposure=0.5, volatility_target=0.4, min_confidence=0.3, full_confidence=0.6, rebalance_threshold=0.25
+    ),
     ExitParams(stop_atr=4.0, trail_atr=3.0, trail_start_atr=2.0, take_profit_atr=8.0, max_holding_bars=96),
     RiskParams(
         loss_per_trade=0.01, daily_drawdown=0.05, max_capital=0.5, exit_cost=0.0008, min_entry_spacing_bars=1,
