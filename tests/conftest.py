@@ -1,9 +1,14 @@
 """What all tests share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+
+from adapters.binance_history import ImportRequest, import_files
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -16,21 +21,29 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-@pytest.fixture(scope="session")
-def history(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalog with 2023-11-01 .. 2024-03-14 of real one-minute bars of two instruments, and their funding."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    from adapters.binance_history import ImportRequest, import_files
-
-    folder = tmp_path_factory.mktemp("history")
-    for symbol in ("BTCUSDT", "ETHUSDT"):
+def import_range(shared_data: Path, folder: Path, symbols: Sequence[str], start: str, end: str) -> Path:
+    """Import real one-minute bars of [start, end) and all funding; return the catalog."""
+    for symbol in symbols:
         table = pq.read_table(shared_data / f"binancevision-spot-{symbol}-1m.parquet")
+        opened = table["open_time"]
+        wanted = pc.and_(
+            pc.greater_equal(opened, pd.Timestamp(start, tz="UTC")), pc.less(opened, pd.Timestamp(end, tz="UTC"))
+        )
         cut = folder / f"{symbol}.parquet"
-        stamps = table["open_time"]
-        start, end = (pd.Timestamp(t, tz="UTC") for t in ("2023-11-01", "2024-03-15"))
-        pq.write_table(table.filter(pc.and_(pc.greater_equal(stamps, start), pc.less(stamps, end))), cut)
+        pq.write_table(table.filter(wanted), cut)
         funding = shared_data / f"stitched-usdm-{symbol}-funding8h.parquet"
         import_files(ImportRequest([cut, funding], folder / "catalog", symbol, interval="1m"))
     return folder / "catalog"
+
+
+@pytest.fixture(scope="session")
+def history(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog of two instruments without a missing minute."""
+    folder = tmp_path_factory.mktemp("history")
+    return import_range(shared_data, folder, ("BTCUSDT", "ETHUSDT"), "2023-11-01", "2024-03-15")
+
+
+@pytest.fixture(scope="session")
+def outage(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog with the outage of 2023-03-24: 72 minutes without a trade, then 80 missing ones."""
+    return import_range(shared_data, tmp_path_factory.mktemp("outage"), ("BTCUSDT",), "2023-02-20", "2023-04-02")

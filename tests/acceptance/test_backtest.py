@@ -24,6 +24,8 @@ from run_backtest import Replay, run_backtest
 ROOT = Path(__file__).parents[2]
 BTC, ETH = "BTCUSDT-PERP.BINANCE", "ETHUSDT-PERP.BINANCE"
 START, END = "2024-01-15T00:00:00", "2024-02-05T00:00:00"
+EAGER = ("ensemble.min_agreement=0.3", "ensemble.quorum=1")
+"""Lets the ensemble trade often enough for a test of three weeks."""
 
 
 def ns(text: str) -> int:
@@ -44,9 +46,14 @@ def demo_models() -> list[Path]:
 @pytest.fixture(scope="session")
 def replay(history: Path, demo_models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Replay:
     return Replay(
-        config=configs.load("backtest"), catalog=history, instruments=(BTC, ETH), start_ns=ns(START), end_ns=ns(END),
-        out=tmp_path_factory.mktemp("run"), models=tuple(demo_models),
-    )  # fmt: skip
+        config=configs.load("backtest", EAGER),
+        catalog=history,
+        instruments=(BTC, ETH),
+        start_ns=ns(START),
+        end_ns=ns(END),
+        out=tmp_path_factory.mktemp("run"),
+        models=tuple(demo_models),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +119,20 @@ def test_every_position_rests_on_a_reduce_only_stop(replay, summary):
 
 def test_two_runs_decide_and_fill_the_same_and_another_process_too(replay, summary, tmp_path):
     again = run_backtest(msgspec.structs.replace(replay, out=tmp_path / "again", report=False))
-    args = ["--catalog", replay.catalog, "--instrument", BTC, "--instrument", ETH, "--start", START, "--end", END]
+    eager = [word for rule in EAGER for word in ("--set", rule)]
+    args = [
+        *eager,
+        "--catalog",
+        replay.catalog,
+        "--instrument",
+        BTC,
+        "--instrument",
+        ETH,
+        "--start",
+        START,
+        "--end",
+        END,
+    ]
     other = command(*args, "--models", *replay.models, "--out", tmp_path / "other", "--json")
     assert other.returncode == 0, other.stderr
     for key in ("decisions_sha256", "fills_sha256", "data_hash", "config_hash", "ending_equity"):
@@ -162,7 +182,7 @@ def test_measures_equal_an_independent_librarys_on_the_same_curve(replay, summar
 
 
 def test_chunks_of_the_stream_change_nothing(replay, summary, tmp_path):
-    config = configs.load("backtest", ["backtest.chunk_size=7777"])
+    config = configs.load("backtest", ["backtest.chunk_size=7777", *EAGER])
     again = run_backtest(msgspec.structs.replace(replay, config=config, out=tmp_path, report=False))
     for key in ("decisions_sha256", "fills_sha256", "ending_equity"):
         assert again[key] == summary[key], key

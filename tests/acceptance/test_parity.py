@@ -19,7 +19,6 @@ from core.tape import new_tape
 from run_backtest import Replay, run_backtest
 
 BTC = "BTCUSDT-PERP.BINANCE"
-START, END = "2024-01-01", "2024-03-10"
 TOLERANCE = 1e-9
 """Relative difference of equity that is left: the order of additions, and fees that are rounded to eight decimals."""
 
@@ -43,23 +42,39 @@ def script(length: int, seed: int) -> np.ndarray:
     return np.array(levels[:length])
 
 
-def simulated(history: Path, config, levels: np.ndarray):
+def simulated(catalog: Path, config, levels: np.ndarray, start: str, end: str):
+    """Replay levels in the simulation; the k-th is the vote at the k-th close that is fit to be decided on."""
     spec = feature_spec()
-    warm = ns(START) - (spec.warmup_bars + 2) * interval_ns("15m")
-    bars = read_bars(history, BTC, "1m", start_ns=warm, end_ns=ns(END))
-    funding = read_funding(history, BTC, start_ns=warm, end_ns=ns(END))
+    warm = ns(start) - (spec.warmup_bars + 2) * interval_ns("15m")
+    bars = read_bars(catalog, BTC, "1m", start_ns=warm, end_ns=ns(end))
+    funding = read_funding(catalog, BTC, start_ns=warm, end_ns=ns(end))
     frame = compute_features(bars, funding, spec)
     tape = new_tape(bars, frame, funding, base_ns=interval_ns("1m"))
-    first = int(np.searchsorted(tape.ts_close, ns(START), side="right"))
-    count = len(tape.ts_close) - first - 1
-    assert tape.ready[first:].all(), "the range has no hole, so that the k-th vote is the k-th decision"
-    filters = instrument(history, BTC).filters()
+    first = int(np.searchsorted(tape.ts_close, ns(start), side="right"))
+    ts = tape.ts_close[first:]
+    ready = np.isin(ts[:-1], frame.ts_close[frame.ready])
+    voted = np.full(len(ts) - 1, np.nan)
+    voted[ready] = levels[: ready.sum()]
+    filters = instrument(catalog, BTC).filters()
     path = replay(
-        tape, first, levels[:count], np.ones(count), config.backtest.starting_equity, filters, config.decision_params(),
+        tape, first, voted, np.ones(len(voted)), config.backtest.starting_equity, filters, config.decision_params(),
         config.cost_params(),
     )  # fmt: skip
-    ts = tape.ts_close[first:]
     return Simulated(ts, path, observation_hashes(frame, ts, path, filters.lot, config))
+
+
+def replayed(catalog: Path, config, levels: np.ndarray, start: str, end: str, out: Path) -> dict:
+    replay_of = Replay(
+        config=config,
+        catalog=catalog,
+        instruments=(BTC,),
+        start_ns=ns(start),
+        end_ns=ns(end),
+        out=out,
+        policies={BTC: ScriptedPolicy(levels.tolist())},
+        report=False,
+    )
+    return run_backtest(replay_of)
 
 
 class Simulated(NamedTuple):
@@ -83,38 +98,45 @@ def observation_hashes(frame, ts, path, lot, config) -> list[str]:
     return hashes
 
 
-@pytest.mark.parametrize(("seed", "overrides"), [(1, ()), (2, BOLD)])
-def test_the_same_actions_earn_the_same_in_the_environment_and_in_the_engine(history, tmp_path, seed, overrides):
+@pytest.mark.parametrize(
+    ("seed", "overrides", "catalog", "start", "end", "closes", "holes"),
+    [
+        (1, (), "history", "2024-01-01", "2024-03-10", 6_624, 0),
+        (2, BOLD, "history", "2024-01-01", "2024-03-10", 6_624, 0),
+        (3, BOLD, "outage", "2023-03-18", "2023-04-01", 1_338, 1),
+    ],
+)
+def test_the_same_actions_earn_the_same_in_the_environment_and_in_the_engine(
+    request, tmp_path, seed, overrides, catalog, start, end, closes, holes
+):
+    folder = request.getfixturevalue(catalog)
     config = configs.load("backtest", ["ensemble.quorum=1", *overrides])
     levels = script(7_000, seed)
-    ts, path, hashes = simulated(history, config, levels)
-    assert len(ts) > 6_000
-    replayed = Replay(
-        config=config, catalog=history, instruments=(BTC,), start_ns=ns(START), end_ns=ns(END), out=tmp_path,
-        policies={BTC: ScriptedPolicy(levels.tolist())}, report=False,
-    )  # fmt: skip
-    summary = run_backtest(replayed)
-    engine = pd.read_parquet(tmp_path / "equity.parquet")
-    decisions = pd.read_parquet(tmp_path / "decisions.parquet")
-    assert summary["fills"] > 200
+    ts, path, hashes = simulated(folder, config, levels, start, end)
+    summary = replayed(folder, config, levels, start, end, tmp_path)
+    engine, decisions = (pd.read_parquet(tmp_path / f"{kind}.parquet") for kind in ("equity", "decisions"))
+    assert summary["fills"] > 100
+    assert len(ts) == closes
+    assert (decisions.abstention == "window").sum() == holes
     np.testing.assert_array_equal(engine.ts_event.to_numpy(), ts)
     np.testing.assert_array_equal(decisions.position_lots.to_numpy(), path[:, X.lots].astype(int))
-    same = np.mean([a == b for a, b in zip(decisions.observation_hash, hashes, strict=True)])
+    seen = [(a, b) for a, b in zip(decisions.observation_hash, hashes, strict=True) if a]
+    same = np.mean([a == b for a, b in seen])
     assert same > 0.98, f"{same:.4f} of the observations are equal to the last bit of a float32"
     difference = np.abs(engine.equity.to_numpy() / path[:, X.equity] - 1.0)
     assert difference.max() < TOLERANCE, f"largest at row {difference.argmax()}: {difference.max():.2e}"
     assert summary["fees"] == pytest.approx(path[-1, X.fees], abs=1e-5)
     assert summary["funding"] == pytest.approx(-path[-1, X.funding], abs=1e-5)
+    print(
+        f"{closes} closes, {summary['fills']} fills: equity within {difference.max():.1e}, observations {same:.4f} equal"
+    )
 
 
 def test_parity_is_seen_to_fail_when_costs_differ(history, tmp_path):
-    config = configs.load("backtest", ["ensemble.quorum=1"])
     levels = script(7_000, 1)
-    path = simulated(history, configs.load("backtest", ["costs.slippage_bps=0.6"]), levels).path
-    replayed = Replay(
-        config=config, catalog=history, instruments=(BTC,), start_ns=ns(START), end_ns=ns(END), out=tmp_path,
-        policies={BTC: ScriptedPolicy(levels.tolist())}, report=False,
-    )  # fmt: skip
-    run_backtest(replayed)
+    span = ("2024-01-01", "2024-02-01")
+    dearer = configs.load("backtest", ["ensemble.quorum=1", "costs.slippage_bps=0.6"])
+    path = simulated(history, dearer, levels, *span).path
+    replayed(history, configs.load("backtest", ["ensemble.quorum=1"]), levels, *span, tmp_path)
     engine = pd.read_parquet(tmp_path / "equity.parquet")
     assert np.abs(engine.equity.to_numpy() / path[:, X.equity] - 1.0).max() > 1e-5
