@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -42,9 +41,10 @@ from core.errors import AutotradeError, UsageError
 from core.faults import Faults
 from core.features import FeatureSpec, Window, feature_spec
 from core.protocols import Policy
+from core.times import iso, parse_time
 from strategies.rl import RLStrategy, RLStrategyParams
 
-__all__ = ["Replay", "iso", "main", "run_backtest"]
+__all__ = ["Replay", "main", "run_backtest"]
 
 CURRENCY = "USDT"
 DECISION_COLUMNS = (
@@ -179,7 +179,7 @@ def _provenance(replay: Replay) -> dict[str, Any]:
     return {
         "models_trained_on": sorted({name for manifest in trained for name in manifest.instruments}),
         "models_trained_until": until,
-        "in_sample": until is not None and datetime.fromisoformat(until) > datetime.fromisoformat(iso(replay.start_ns)),
+        "in_sample": until is not None and parse_time(until, "training.end") > replay.start_ns,
     }
 
 
@@ -322,11 +322,6 @@ def _warm_window(replay: Replay, spec: FeatureSpec, info: InstrumentInfo) -> Win
 
 def _silent(_: int) -> None:
     """Report no progress."""
-
-
-def iso(ts_ns: int) -> str:
-    """Return a time in ISO form, UTC."""
-    return datetime.fromtimestamp(ts_ns / 1e9, UTC).isoformat()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

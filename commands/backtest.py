@@ -20,7 +20,8 @@ from configs.schema import AppConfig
 from core.bars import interval_ns
 from core.errors import DataError, UsageError
 from core.features import feature_spec
-from run_backtest import Replay, iso, run_backtest
+from core.times import iso, parse_time
+from run_backtest import Replay, run_backtest
 
 __all__ = ["add_parser"]
 
@@ -112,8 +113,8 @@ def _range(args: argparse.Namespace, config: AppConfig, held: Sequence[Series]) 
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     warm = (spec.warmup_bars + 2) * interval_ns(config.market.decision_interval)
     first, last = max(s.first_ns for s in held), min(s.last_ns for s in held)
-    start = _time(args.start, "--start") if args.start else min(first + warm, last)
-    end = _time(args.end, "--end") if args.end else last
+    start = parse_time(args.start, "--start") if args.start else min(first + warm, last)
+    end = parse_time(args.end, "--end") if args.end else last
     holds = f"the catalog holds {iso(first)} to {iso(last)}"
     if start >= end and args.start and args.end:
         raise UsageError(f"--start {args.start} is not before --end {args.end}; {holds}")
@@ -122,16 +123,6 @@ def _range(args: argparse.Namespace, config: AppConfig, held: Sequence[Series]) 
             f"no bars from {iso(start)} to {iso(end)} of {', '.join(s.instrument_id for s in held)}; {holds}"
         )
     return start, end
-
-
-def _time(text: str, name: str) -> int:
-    """Return ns since the epoch for an ISO date or time; without an offset it is UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{name} is {text!r}: give an ISO date or time such as 2024-01-31T12:00") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return int(moment.timestamp()) * 1_000_000_000
 
 
 def _models(patterns: Sequence[str]) -> list[Path]:
