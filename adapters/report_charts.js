@@ -85,6 +85,8 @@
     long: "m-4.5 3.5 4.5-8 4.5 8z", short: "m-4.5-3.5 4.5 8 4.5-8z",
     exit: "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0", stop: "m-3.5-3.5 7 7m0-7-7 7",
   };
+  const SMALL = { long: "m-3 2 3-5 3 5z", short: "m-3-2 3 5 3-5z", exit: "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0", stop: "m-2-2 4 4m0-4-4 4" };
+  const CROWD = 0.25; // marks a pixel of width above which they are drawn small
 
   function draw(figure) {
     const chart = charts[figure.dataset.chart];
@@ -140,7 +142,7 @@
   function drawLines(svg, inside, chart, x, left, width, height) {
     const [low, high] = limits(chart);
     const y = (v) => TOP + (1 - (v - low) / (high - low)) * (height - TOP - BOTTOM);
-    const { values, step } = ticks(low, high, (height - TOP - BOTTOM) / 45);
+    const { values, step } = ticks(low, high, (height - TOP - BOTTOM) / (height < 200 ? 28 : 45));
     for (const v of values) {
       const base = v === chart.include ? " base" : "";
       svg.insertBefore(element("line", { class: `grid${base}`, x1: left, x2: width - RIGHT, y1: y(v), y2: y(v) }), inside);
@@ -163,10 +165,12 @@
       }
       element("path", { d, class: `line ${style}` }, inside);
     }
+    const visible = (chart.marks ?? []).reduce((sum, { t }) => sum + before(t, view[1]) - before(t, view[0]), 0);
+    const glyphs = visible > CROWD * (width - left) ? SMALL : GLYPHS;
     for (const { t, v, style } of chart.marks ?? []) {
       let d = "";
       for (let i = Math.max(before(t, view[0]), 0); i < t.length && t[i] <= view[1]; i++) {
-        d += `M${x(t[i]).toFixed(1)} ${y(v[i]).toFixed(1)}${GLYPHS[style]}`;
+        d += `M${x(t[i]).toFixed(1)} ${y(v[i]).toFixed(1)}${glyphs[style]}`;
       }
       element("path", { d, class: `mark ${style}` }, inside);
     }

@@ -1,4 +1,4 @@
-"""The report of a run as one HTML page that needs no network: what it made, what it cost, and why it did what it did."""
+"""The report of a run as one HTML page that needs no network: what it made, what it cost, and why it traded."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -108,22 +108,33 @@ def _header(run: Run, summary: Mapping[str, Any]) -> str:
         )
     span = f"{_day(summary.get('start'))} \u2013 {_day(summary.get('end'))}"
     facts = (
+        span,
         f"{summary.get('bars', 0):,} bars",
         f"{summary['decisions']:,} decisions",
         f"{len(summary.get('model_ids', ()))} models",
     )
-    error = summary.get("sharpe_error")
-    return f"""{badge}<p class="eyebrow"><b>{escape(", ".join(run.instruments))}</b> \u00b7 {span} \u00b7 {" \u00b7 ".join(facts)}</p>
+    error = summary["sharpe_error"]
+    spread = "" if error is None else f"\u00b1 {ratio(error)} standard error; "
+    account = f"{money(summary['starting_equity'])} \u2192 {money(summary['ending_equity'])} {summary['currency']}"
+    cells = (
+        ("Ensemble, after all costs", own, percent(own, sign=True), escape(account)),
+        ("Flat", 0.0, percent(0.0), "holding cash, trading nothing"),
+        (
+            "Buy and hold",
+            market,
+            percent(market, sign=True),
+            f"no costs; drawdown {percent(summary['buy_and_hold_max_drawdown'], 1)}",
+        ),
+        ("Sharpe ratio", None, ratio(summary["sharpe"]), f"{spread}market {ratio(summary['buy_and_hold_sharpe'])}"),
+    )
+    results = "".join(
+        f'<div><dt>{name}</dt><dd class="{tone(value)}">{shown}</dd><small>{note}</small></div>\n'
+        for name, value, shown, note in cells
+    )
+    return f"""{badge}<p class="eyebrow"><b>{escape(", ".join(run.instruments))}</b> \u00b7 {" \u00b7 ".join(facts)}</p>
 <h1>{_headline(own, market)}</h1>
 <dl class="results">
-<div><dt>Ensemble, after all costs</dt><dd class="{tone(own)}">{percent(own, sign=True)}</dd>
-<small>{money(summary["starting_equity"])} \u2192 {money(summary["ending_equity"])} {escape(summary["currency"])}</small></div>
-<div><dt>Flat</dt><dd>{percent(0.0)}</dd><small>holding cash, trading nothing</small></div>
-<div><dt>Buy and hold</dt><dd class="{tone(market)}">{percent(market, sign=True)}</dd>
-<small>equal parts, no costs; drawdown {percent(summary["buy_and_hold_max_drawdown"], 1)}</small></div>
-<div><dt>Sharpe ratio</dt><dd>{ratio(summary["sharpe"])}</dd>
-<small>{"" if error is None else f"\u00b1 {ratio(error)} standard error; "}market {ratio(summary["buy_and_hold_sharpe"])}</small></div>
-</dl>
+{results}</dl>
 """
 
 
@@ -166,27 +177,27 @@ def _costs(summary: Mapping[str, Any]) -> str:
 <p>{verdict}</p>
 <div class="columns">
 <div><h3>Fee, bps of notional</h3>{_scale(paid, even)}
-<p class="note">Market orders also gave away {bps(summary["slippage_bps"])} between decision and fill: spread, slippage and
-the market's own move.</p></div>
+<p class="note">Beside the fee, {bps(summary["slippage_bps"])} went between decision (or a stop's trigger) and fill:
+spread, slippage and the market's own move.</p></div>
 <div><h3>If costs had been</h3><table><tbody>{scaled}</tbody></table></div>
 <div><h3>Where the money went, {escape(summary["currency"])}</h3><table><tbody>{flows}<tr class="total"><td>Net</td>
 <td class="n">{signed(net)}</td></tr></tbody></table></div>
 </div>
-<p class="note">Fees, spread and modelled slippage are scaled on the same fills; decisions are held fixed and funding is left
-as it was.</p></section>
+<p class="note">Fees, spread and modelled slippage are scaled on the same fills; decisions are held fixed
+and funding is left as it was.</p></section>
 """
 
 
 def _scale(paid: float, even: float) -> str:
-    """Return a line from the lower to the higher of nothing, the fee paid and the break-even fee."""
+    """Return a line from the lowest to the highest of nothing, the fee paid and the break-even fee."""
     low, high = min(0.0, even) * 1.15, max(paid, even) * 1.15 or 1.0
-    place = [100.0 * (value - low) / (high - low) for value in (paid, even)]
-    short = "short" if even < paid else ""
-    return (
-        f'<div class="scale"><span class="{short}" style="left:{min(place):.1f}%;width:{abs(place[0] - place[1]):.1f}%">'
-        f'</span><i class="paid" style="left:{place[0]:.1f}%"></i><i class="even {short}" style="left:{place[1]:.1f}%"></i>'
-        f'</div><p>paid <b>{ratio(paid)}</b> \u00b7 break-even <b class="{"loss" if short else "gain"}">{ratio(even)}</b></p>'
-    )
+    at_paid, at_even = (100.0 * (value - low) / (high - low) for value in (paid, even))
+    short = even < paid
+    way = "short" if short else "long"
+    return f"""<div class="scale">
+<span class="{way}" style="left:{min(at_paid, at_even):.1f}%;width:{abs(at_paid - at_even):.1f}%"></span>
+<i class="paid" style="left:{at_paid:.1f}%"></i><i class="even {way}" style="left:{at_even:.1f}%"></i></div>
+<p>paid <b>{ratio(paid)}</b> \u00b7 break-even <b class="{"loss" if short else "gain"}">{ratio(even)}</b></p>"""
 
 
 def _multiple(value: float) -> str:
@@ -198,16 +209,12 @@ def _figures(summary: Mapping[str, Any]) -> str:
         ("Max drawdown", percent(summary["max_drawdown"]), "from the highest mark"),
         ("Annualised return", percent(summary["annualised_return"], sign=True), "365 days"),
         ("Sortino ratio", ratio(summary["sortino"]), "daily, target 0"),
-        ("Calmar ratio", ratio(summary["calmar"]), "return over drawdown"),
         ("Volatility", percent(summary["annualised_volatility"], 1), "annualised"),
         ("Round trips", f"{summary['round_trips']:,}", f"{summary['fills']:,} fills"),
         ("Win rate", percent(summary["win_rate"], 1), "after fees"),
         ("Profit factor", ratio(summary["profit_factor"]), "gains over losses"),
-        (
-            "Average holding",
-            duration(summary["average_holding_seconds"]),
-            f"exposure {percent(summary['exposure'], 1)}",
-        ),
+        ("Average holding", duration(summary["average_holding_seconds"]), "entry to exit"),
+        ("Mean exposure", percent(summary["exposure"], 1), "of equity, long or short"),
         ("Turnover", f"{ratio(summary['turnover'], 1)}\u00d7", "notional over equity"),
     )
     cells = "".join(f"<div><dt>{n}</dt><dd>{value}<small>{note}</small></dd></div>" for n, value, note in figures)
@@ -246,7 +253,8 @@ def _open_at_end(run: Run) -> bool:
 
 def _account(run: Run, charts: Mapping[str, Any]) -> str:
     return f"""<section id="equity"><h2>The account</h2>
-<p class="note">Marked to market at every decision, UTC. Drag across a chart to zoom all of them, double-click to zoom out.</p>
+<p class="note">Marked to market at every decision, UTC. Drag across a chart to zoom all of them, double-click to zoom
+out.</p>
 {_figure("equity", "Equity", charts, "")}
 {_figure("drawdown", "Drawdown", charts, "low")}
 {_figure("exposure", "Exposure, share of equity", charts, "low")}</section>
@@ -283,12 +291,13 @@ def _decisions(run: Run, charts: Mapping[str, Any]) -> str:
             "votes", 'Votes: <span class="gain">long</span>, <span class="loss">short</span>', charts, "low"
         )
     return f"""<section><h2>Why it traded, and why not</h2>
-<p class="note">Every decision is counted, those that led to no order too. Curves and votes are means over equal numbers of
-decisions.</p>
+<p class="note">Every decision is counted, those that led to no order too. Curves and votes are means over equal
+numbers of decisions.</p>
 {_figure("signal", "Signal", charts, "low")}
 {votes}
 <div class="pair"><div>{count_table("ensemble", run, "abstention", "signalled")}</div>
-<div>{count_table("gate", run, "verdict", "none")}<br>{count_table("state", run, "state", "unknown")}</div></div></section>
+<div>{count_table("gate", run, "verdict", "none")}<br>
+{count_table("state", run, "state", "unknown")}</div></div></section>
 """
 
 
@@ -319,8 +328,8 @@ def _provenance(summary: Mapping[str, Any], config: str) -> str:
         "" if not seconds else f" Replayed in {seconds:.1f} s, {summary.get('bars', 0) / seconds:,.0f} bars a second."
     )
     return f"""<section><h2>What this run was</h2>
-<p class="note">Run {escape(str(summary.get("run_id", "")))}. The same data, models and configuration give the same hashes of
-decisions and fills.{speed}</p>
+<p class="note">Run {escape(str(summary.get("run_id", "")))}. The same data, models and configuration give the same
+hashes of decisions and fills.{speed}</p>
 <div class="wide">{hash_table(summary)}</div>
 {details}</section>
 """
