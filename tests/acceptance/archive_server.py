@@ -3,11 +3,12 @@
 import hashlib
 import io
 import json
+import socket
+import struct
 import threading
-import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -152,6 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "hang":
             self.server.released.wait(LONGEST_SECONDS)
         if kind in ("hang", "reset"):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             return
         if kind == "status":
@@ -200,12 +202,3 @@ def serving() -> Iterator[ArchiveServer]:
         server.shutdown()
         server.server_close()
         thread.join(LONGEST_SECONDS)
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something is so, for a bounded time."""
-    until = time.monotonic() + LONGEST_SECONDS
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError(what)
-        time.sleep(0.01)

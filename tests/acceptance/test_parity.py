@@ -127,9 +127,8 @@ def test_the_same_actions_earn_the_same_in_the_environment_and_in_the_engine(
     assert difference.max() < TOLERANCE, f"largest at row {difference.argmax()}: {difference.max():.2e}"
     assert summary["fees"] == pytest.approx(path[-1, X.fees], abs=1e-5)
     assert summary["funding"] == pytest.approx(-path[-1, X.funding], abs=1e-5)
-    print(
-        f"{closes} closes, {summary['fills']} fills: equity within {difference.max():.1e}, observations {same:.4f} equal"
-    )
+    worst = f"{difference.max():.1e}"
+    print(f"{closes} closes, {summary['fills']} fills: equity within {worst}, {same:.2%} of observations equal")
 
 
 def test_parity_is_seen_to_fail_when_costs_differ(history, tmp_path):
