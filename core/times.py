@@ -6,6 +6,9 @@ from core.errors import UsageError
 
 __all__ = ["iso", "parse_time"]
 
+_MOST_SECONDS = 9_000_000_000
+"""Times are int64 ns, which end in the year 2262."""
+
 
 def parse_time(text: str, name: str) -> int:
     """Return ns since the epoch for an ISO date or time; without an offset it is UTC.
@@ -22,10 +25,13 @@ def parse_time(text: str, name: str) -> int:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{name} is {text!r}: give an ISO date or time (UTC) such as 2024-01-31T12:00") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return int(moment.timestamp()) * 1_000_000_000
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        seconds = int(moment.timestamp())
+    except (ValueError, OverflowError):
+        seconds = -1
+    if not 0 <= seconds < _MOST_SECONDS:
+        raise UsageError(f"{name} is {text!r}: give an ISO date or time (UTC) such as 2024-01-31T12:00")
+    return seconds * 1_000_000_000
 
 
 def iso(ts_ns: int) -> str:
@@ -34,6 +40,6 @@ def iso(ts_ns: int) -> str:
     Examples
     --------
     >>> iso(1706659200000000000)
-    '2024-01-31T00:00:00+00:00'
+    '2024-01-31T00:00:00Z'
     """
-    return datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).isoformat()
+    return f"{datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%S}Z"

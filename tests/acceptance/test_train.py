@@ -52,7 +52,7 @@ def test_a_manifest_says_how_its_model_came_about(models):
     assert manifest.instruments == (BTC, ETH)
     assert manifest.bar_types == tuple(f"{name}-1-MINUTE-LAST-EXTERNAL" for name in (BTC, ETH))
     assert manifest.decision_interval == "15m"
-    assert (training.start, training.end) == ("2023-12-01T00:00:00+00:00", "2024-03-01T00:00:00+00:00")
+    assert (training.start, training.end) == ("2023-12-01T00:00:00Z", "2024-03-01T00:00:00Z")
     assert training.start < training.validation_start < training.end
     assert (training.algorithm, training.seed) == ("ppo", 2)
     assert training.timesteps >= training.chosen_timesteps > 0

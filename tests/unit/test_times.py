@@ -22,7 +22,7 @@ def test_a_time_without_an_offset_is_utc(text, same):
     assert parse_time(text, "--start") == np.datetime64(same, "ns").astype(int)
 
 
-@pytest.mark.parametrize("text", ["yesterday", "", "2024-13-01", "1704067200"])
+@pytest.mark.parametrize("text", ["yesterday", "", "2024-13-01", "1704067200", "1969-12-31", "2300-01-01"])
 def test_what_is_no_time_is_refused_with_the_arguments_name(text):
     with pytest.raises(UsageError, match=r"--end is '.*': give an ISO date"):
         parse_time(text, "--end")
