@@ -5,7 +5,6 @@ Composition root of a backtest: everything that the components need from outside
 
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -13,27 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from nautilus_trader.backtest import (
-    BacktestDataConfig,
-    BacktestEngineConfig,
-    BacktestNode,
-    BacktestRunConfig,
-    BacktestVenueConfig,
-)
+from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.common import LoggerConfig, LogLevel
 from nautilus_trader.execution import MakerTakerFeeModel, StaticLatencyModel
-from nautilus_trader.model import AccountType, Currency, InstrumentId, NautilusDataType, OmsType, Venue
+from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
 
 import cli
 import configs
 from actors.ensemble import EnsembleActor, EnsembleParams
 from actors.risk import RiskActor
 from adapters.catalog import InstrumentInfo, data_hash, instrument, read_bars, read_funding
-from adapters.execution_quotes import write_execution_quotes
-from adapters.flow import CatalogFlow
+from adapters.instruments import to_engine
 from adapters.model_store import load_manifest
 from adapters.onnx_policy import OnnxEnsemble
 from adapters.recorder import RunRecorder, digest
+from adapters.replay_stream import ReplayRange, ReplayStream
 from adapters.report import summarise, write_report
 from configs.schema import AppConfig
 from core.bars import bar_type, interval_ns
@@ -93,31 +86,20 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
     replay.out.mkdir(parents=True, exist_ok=True)
     recorder = RunRecorder(replay.out)
     faults = Faults()
-    with tempfile.TemporaryDirectory(prefix=".replay-", dir=replay.out) as scratch:
-        folder = Path(scratch).resolve()
-        bars = 0
-        for info in infos:
-            written = write_execution_quotes(
-                replay.catalog,
-                folder,
-                info,
-                interval=config.market.base_interval,
-                start_ns=replay.start_ns,
-                end_ns=replay.end_ns,
-                away=config.cost_params().away,
-            )
-            bars += written // 4
-            _link(replay.catalog, folder, info.id, config.market.base_interval)
-        run = _run_config(replay, infos, folder)
-        node = BacktestNode([run])
-        node.build()
-        _add_components(node, run.id, replay, infos, policies, recorder, faults)
-        started = time.perf_counter()
-        node.run()
-        engine_seconds = time.perf_counter() - started
-        account = node.get_engine_cache(run.id).account_for_venue(Venue(config.market.venue))
-        balance = account.balance_total(Currency.from_str(CURRENCY)).as_decimal() if account is not None else Decimal(0)
-        node.dispose()
+    stream = ReplayStream(
+        replay.catalog,
+        infos,
+        ReplayRange(config.market.base_interval, replay.start_ns, replay.end_ns, config.backtest.chunk_days),
+        away=config.cost_params().away,
+    )
+    engine = _engine(config, infos)
+    _add_components(engine, replay, infos, policies, stream, recorder, faults)
+    started = time.perf_counter()
+    _play(engine, stream, faults)
+    engine_seconds = time.perf_counter() - started
+    account = engine.cache.account_for_venue(Venue(config.market.venue))
+    balance = account.balance_total(Currency.from_str(CURRENCY)).as_decimal() if account is not None else Decimal(0)
+    engine.dispose()
     recorder.close()
     if faults:
         raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
@@ -141,7 +123,7 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
         "synthetic": any(name.startswith("SYNTH") for name in replay.instruments),
         "start": iso(replay.start_ns),
         "end": iso(replay.end_ns),
-        "bars": bars,
+        "bars": stream.bars,
         "decisions_sha256": digest(replay.out / "decisions.parquet", DECISION_COLUMNS),
         "fills_sha256": digest(replay.out / "fills.parquet", FILL_COLUMNS),
         "account_balance": str(balance),
@@ -183,75 +165,49 @@ def _provenance(replay: Replay) -> dict[str, Any]:
     }
 
 
-def _link(catalog: Path, scratch: Path, instrument_id: str, interval: str) -> None:
-    """Show a series of the catalog within the run's own.
-
-    The engine merges streams by time only within one catalog: from two it delivers whole chunks out of order.
-    """
-    for name in (f"bars/{bar_type(instrument_id, interval)}", f"funding_rates/{instrument_id}"):
-        source, link = catalog.resolve() / "data" / name, scratch / "data" / name
-        if source.is_dir():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(source, target_is_directory=True)
-
-
-def _run_config(replay: Replay, infos: Sequence[InstrumentInfo], scratch: Path) -> BacktestRunConfig:
-    """Describe the run to the engine: quotes execute, funding settles, bars decide, in this order at equal times."""
-    config = replay.config
-    funded = {
-        info.id
-        for info in infos
-        if len(read_funding(replay.catalog, info.id, start_ns=replay.start_ns, end_ns=replay.end_ns).ts) > 0
-    }
-
-    def stream(kind: NautilusDataType, name: str, bars: str | None = None) -> BacktestDataConfig:
-        return BacktestDataConfig(
-            kind,
-            str(scratch),
-            instrument_id=InstrumentId.from_str(name),
-            start_time=replay.start_ns + 1,
-            end_time=replay.end_ns,
-            bar_types=None if bars is None else [bars],
-        )
-
-    data: list[BacktestDataConfig] = []
-    for info in infos:
-        data.append(stream(NautilusDataType.QuoteTick, info.id))
-        if info.id in funded:
-            data.append(stream(NautilusDataType.FundingRateUpdate, info.id))
-        data.append(stream(NautilusDataType.Bar, info.id, bar_type(info.id, config.market.base_interval)))
+def _engine(config: AppConfig, infos: Sequence[InstrumentInfo]) -> BacktestEngine:
+    """Return an engine with the venue and its instruments: it executes on quotes alone, and pays the costs."""
     costs = config.costs
-    venue = BacktestVenueConfig(
-        config.market.venue,
+    logging = LoggerConfig(stdout_level=LogLevel.ERROR)
+    engine = BacktestEngine(BacktestEngineConfig(logging=logging, run_analysis=False))
+    engine.add_venue(
+        Venue(config.market.venue),
         OmsType.NETTING,
         AccountType.MARGIN,
-        [f"{config.backtest.starting_equity} {CURRENCY}"],
-        bar_execution=False,
-        trade_execution=False,
-        reject_stop_orders=False,
+        [Money(config.backtest.starting_equity, Currency.from_str(CURRENCY))],
         default_leverage=Decimal(1),
         fee_model=MakerTakerFeeModel(
             Decimal(repr(costs.maker_bps)).scaleb(-4), Decimal(repr(costs.taker_bps)).scaleb(-4)
         ),
         latency_model=StaticLatencyModel(int(costs.latency_ms * 1_000_000)),
+        bar_execution=False,
+        trade_execution=False,
+        reject_stop_orders=False,
     )
-    logging = LoggerConfig(stdout_level=LogLevel.ERROR)
-    return BacktestRunConfig(
-        [venue],
-        data,
-        engine=BacktestEngineConfig(logging=logging, run_analysis=False),
-        chunk_size=config.backtest.chunk_size,
-        dispose_on_completion=False,
-        raise_exception=True,
-    )
+    for info in infos:
+        engine.add_instrument(to_engine(info))
+    return engine
+
+
+def _play(engine: BacktestEngine, stream: ReplayStream, faults: Faults) -> None:
+    """Feed the engine chunk by chunk; stop at the first fault."""
+    for chunk in stream.chunks():
+        for data in chunk:
+            engine.add_data(data, validate=False, sort=False)
+        engine.sort_data()
+        engine.run(streaming=True)
+        engine.clear_data()
+        if faults:
+            return
+    engine.end()
 
 
 def _add_components(
-    node: BacktestNode,
-    run_id: str,
+    engine: BacktestEngine,
     replay: Replay,
     infos: Sequence[InstrumentInfo],
     policies: Mapping[str, Policy],
+    stream: ReplayStream,
     recorder: RunRecorder,
     faults: Faults,
 ) -> None:
@@ -260,8 +216,7 @@ def _add_components(
     base = config.market.base_interval
     spec = feature_spec(base, config.market.decision_interval)
     decision = config.decision_params()
-    node.add_actor(
-        run_id,
+    engine.add_actor(
         RiskActor(
             bar_types={info.id: bar_type(info.id, base) for info in infos},
             lots={info.id: float(info.lot) for info in infos},
@@ -272,7 +227,6 @@ def _add_components(
             faults=faults,
         ),
     )
-    flow = CatalogFlow(replay.catalog, base, start_ns=replay.start_ns, end_ns=replay.end_ns)
     for number, info in enumerate(infos, start=1):
         policy = policies[info.id]
         params = EnsembleParams(
@@ -286,12 +240,11 @@ def _add_components(
             trade_from_ns=replay.start_ns,
         )
         window = _warm_window(replay, spec, info)
-        node.add_actor(
-            run_id,
+        engine.add_actor(
             EnsembleActor(
                 params,
                 policy=policy,
-                flow=flow,
+                flow=stream,
                 window=window,
                 faults=faults,
                 progress=replay.progress or _silent,
@@ -305,7 +258,7 @@ def _add_components(
             tick=str(info.tick),
             decision=decision,
         )
-        node.add_strategy(run_id, RLStrategy(strategy, journal=recorder, faults=faults))
+        engine.add_strategy(RLStrategy(strategy, journal=recorder, faults=faults))
 
 
 def _warm_window(replay: Replay, spec: FeatureSpec, info: InstrumentInfo) -> Window:

@@ -40,6 +40,7 @@ __all__ = [
     "load_exchange_info",
     "parse_exchange_info",
     "read_instrument",
+    "to_engine",
     "write_instruments",
 ]
 
@@ -210,7 +211,7 @@ def write_instruments(catalog: Path, infos: Sequence[InstrumentInfo]) -> None:
                     f"filters say {info.tick} and {info.lot}: import into another catalog"
                 )
             # The engine keeps the old file where a name is taken, so it writes elsewhere and the file is moved here.
-            path = Path(ParquetDataCatalog(scratch).write_instruments([_to_engine(info)])[0])
+            path = Path(ParquetDataCatalog(scratch).write_instruments([to_engine(info)])[0])
             replace_file(catalog / path, (Path(scratch) / path).read_bytes())
             shutil.rmtree(Path(scratch) / "data")
 
@@ -265,7 +266,8 @@ def _parse_symbol(symbol: Mapping[str, Any], *, market: str) -> InstrumentInfo |
     )
 
 
-def _to_engine(info: InstrumentInfo) -> CryptoPerpetual | CurrencyPair:
+def to_engine(info: InstrumentInfo) -> CryptoPerpetual | CurrencyPair:
+    """Return the engine's instrument."""
     quote = Currency.from_str(info.quote)
     given: dict[str, Any] = {
         "instrument_id": InstrumentId.from_str(info.id),

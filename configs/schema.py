@@ -192,7 +192,7 @@ class Backtest(Section, frozen=True, kw_only=True):
     """A replay of history."""
 
     starting_equity: Annotated[float, Meta(ge=100.0, le=1e9, description="quote currency")]
-    chunk_size: Annotated[int, Meta(ge=1_000, le=10_000_000, description="rows streamed at a time; bounds memory")]
+    chunk_days: Annotated[int, Meta(ge=1, le=366, description="days streamed at a time; bounds memory")]
 
 
 class Sample(Section, frozen=True, kw_only=True):

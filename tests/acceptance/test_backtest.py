@@ -182,7 +182,7 @@ def test_measures_equal_an_independent_librarys_on_the_same_curve(replay, summar
 
 
 def test_chunks_of_the_stream_change_nothing(replay, summary, tmp_path):
-    config = configs.load("backtest", ["backtest.chunk_size=7777", *EAGER])
+    config = configs.load("backtest", ["backtest.chunk_days=2", *EAGER])
     again = run_backtest(msgspec.structs.replace(replay, config=config, out=tmp_path, report=False))
     for key in ("decisions_sha256", "fills_sha256", "ending_equity"):
         assert again[key] == summary[key], key

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.execution_quotes import quote_ticks
+from adapters.replay_stream import quote_ticks
 from core.bars import Bars
 
 MINUTE = 60_000_000_000
