@@ -1,6 +1,5 @@
 """Replays: the engine alone, the whole product on top of it, and memory over the length of history."""
 
-import json
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from adapters.catalog import list_series
 from adapters.network import Network
 from adapters.onnx_policy import OnnxEnsemble
 from adapters.sample import write_sample
+from benchmarks.__main__ import Row, main
 from core.actions import ActionSpec
 from core.bars import bar_type
 from core.features import FeatureSpec, feature_spec
@@ -151,7 +151,7 @@ def _peak_rss_mb(catalog: Path, days: int, out: Path) -> float:
     return float(msgspec.json.decode(done.stdout)["peak_rss_mb"])
 
 
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Row]:
     """Measure replays on a synthetic market, medians of three."""
     with tempfile.TemporaryDirectory() as folder:
         catalog, out = Path(folder) / "catalog", Path(folder) / "run"
@@ -177,5 +177,4 @@ def rows() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    for row in rows():
-        print(json.dumps(row))
+    sys.exit(main(["backtest"]))
