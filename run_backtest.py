@@ -30,7 +30,7 @@ from adapters.replay_stream import ReplayRange, ReplayStream
 from adapters.report import summarise, write_report
 from configs.schema import AppConfig
 from core.bars import bar_type, interval_ns
-from core.errors import AutotradeError, UsageError
+from core.errors import AutotradeError, ConfigError, UsageError
 from core.faults import Faults
 from core.features import FeatureSpec, Window, feature_spec
 from core.protocols import Policy
@@ -84,6 +84,8 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
     infos = [instrument(replay.catalog, name) for name in replay.instruments]
     policies, model_ids, model_hashes = _policies(replay, spec)
     replay.out.mkdir(parents=True, exist_ok=True)
+    for stale in ("summary.json", "report.html"):
+        (replay.out / stale).unlink(missing_ok=True)
     recorder = RunRecorder(replay.out)
     faults = Faults()
     stream = ReplayStream(
@@ -100,9 +102,10 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
     account = engine.cache.account_for_venue(Venue(config.market.venue))
     balance = account.balance_total(Currency.from_str(CURRENCY)).as_decimal() if account is not None else Decimal(0)
     engine.dispose()
-    recorder.close()
     if faults:
+        recorder.discard()
         raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
+    recorder.close()
 
     effective = {"config_hash": configs.config_hash(config), "config": config}
     (replay.out / "config.json").write_bytes(msgspec.json.format(msgspec.json.encode(effective), indent=2))
@@ -151,7 +154,17 @@ def _policies(replay: Replay, spec: FeatureSpec) -> tuple[Mapping[str, Policy], 
     if not replay.models:
         raise UsageError("no models to replay; name artifacts with --models, or train some with `autotrade train`")
     ensemble = OnnxEnsemble.load(replay.models, spec=spec)
+    _check_votes(replay.config, len(ensemble.model_ids))
     return dict.fromkeys(replay.instruments, ensemble), ensemble.model_ids, ensemble.model_hashes
+
+
+def _check_votes(config: AppConfig, models: int) -> None:
+    """Refuse rules of the vote that do not fit the number of models."""
+    weights, quorum = config.ensemble.weights, config.ensemble.quorum
+    if weights and len(weights) != models:
+        raise ConfigError(f"ensemble.weights: {len(weights)} weights for {models} models; give one for each, or none")
+    if quorum > models:
+        raise ConfigError(f"ensemble.quorum: {quorum} of {models} models can never vote; choose at most {models}")
 
 
 def _provenance(replay: Replay) -> dict[str, Any]:

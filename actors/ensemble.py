@@ -11,7 +11,7 @@ from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, Bar, BarType, FundingRateUpdate, InstrumentId
 
 from core.ensemble import ABSTENTIONS, NO_QUORUM, SIGNALLED, Tally, TallyParams, tally
-from core.faults import Faults, guarded
+from core.faults import Faults, guarded, recorded
 from core.features import OPEN, FeatureSpec, Window
 from core.messages import Mark, PositionState, RiskState, Signal, mark_topic, position_topic, risk_topic, signal_topic
 from core.observation import observe, position_inputs
@@ -87,6 +87,7 @@ class EnsembleActor(DataActor):
         self._position: PositionState | None = None
         self._topic = signal_topic(params.instrument_id)
 
+    @recorded
     def on_start(self) -> None:
         """Subscribe to bars, funding and the state of the account."""
         self.subscribe_bars(BarType.from_str(self._params.bar_type))
@@ -119,10 +120,12 @@ class EnsembleActor(DataActor):
         if str(funding_rate.instrument_id) == self._params.instrument_id:
             self._window.set_funding(float(funding_rate.rate))
 
+    @recorded
     def _on_risk(self, message: object) -> None:
         if isinstance(message, RiskState):
             self._risk = message
 
+    @recorded
     def _on_position(self, message: object) -> None:
         if isinstance(message, PositionState):
             self._position = message

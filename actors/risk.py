@@ -7,7 +7,7 @@ from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, PriceType, Venue
 
 from core.bars import DAY_NS
-from core.faults import Faults, guarded
+from core.faults import Faults, guarded, recorded
 from core.messages import Mark, PositionState, RiskState, mark_topic, position_topic, risk_topic
 from core.protocols import Journal
 from core.risk import ACTIVE, STATES, DayRisk, RiskParams, update_day
@@ -68,9 +68,11 @@ class RiskActor(DataActor):
         self._last: RiskState | None = None
         self._net_notional = 0.0
         self._funding = 0.0
+        self._latest_funding = (0, 0.0)
         self._opening: float | None = None
         self._audited_day = -1
 
+    @recorded
     def on_start(self) -> None:
         """Subscribe to what moves the account."""
         self.subscribe_topic(mark_topic(), self.on_mark)
@@ -78,6 +80,7 @@ class RiskActor(DataActor):
             self.subscribe_funding_rates(InstrumentId.from_str(instrument))
             self.subscribe_topic(position_topic(instrument), self._on_position)
 
+    @recorded
     def on_stop(self) -> None:
         """Write the last mark down."""
         self._record_equity()
@@ -88,7 +91,7 @@ class RiskActor(DataActor):
         if isinstance(message, Mark):
             self._mark(message.ts_event, message.instrument_id, message.close)
 
-    @guarded
+    @recorded
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
         """Book what a held position pays or receives; the venue books it by itself, after this bar's decision."""
         instrument = str(funding_rate.instrument_id)
@@ -101,9 +104,12 @@ class RiskActor(DataActor):
         rate = float(funding_rate.rate)
         amount = -round(position.lots * self._lots[instrument] * price.as_double() * rate, 8)
         self._funding += amount
+        same = self._latest_funding[1] if self._latest_funding[0] == funding_rate.ts_event else 0.0
+        self._latest_funding = (funding_rate.ts_event, same + amount)
         row = {"ts_event": funding_rate.ts_event, "instrument_id": instrument, "rate": rate, "amount": amount}
         self._journal.record("funding", row)
 
+    @recorded
     def _on_position(self, message: object) -> None:
         if isinstance(message, PositionState):
             self._positions[message.instrument_id] = message
@@ -114,11 +120,11 @@ class RiskActor(DataActor):
         balance = self._balance(ts_event)
         profit = gross = net = 0.0
         for name, position in self._positions.items():
-            if position.lots != 0:
+            if position.committed_lots != 0:
                 quantity = position.lots * self._lots[name]
                 price = close if name == instrument else self._last_close(name)
                 profit += quantity * (price - position.entry_price)
-                gross += abs(quantity) * price
+                gross += position.committed_lots * self._lots[name] * price
                 net += quantity * price
         equity = balance + profit
         self._day = update_day(self._day, ts_event, equity, self._params)
@@ -143,13 +149,15 @@ class RiskActor(DataActor):
     def _balance(self, ts_event: int) -> float:
         """Return the balance by our own books, which the venue's account must equal once a UTC day.
 
-        The engine copies an account with its whole history at every look, which a decision has no time for.
+        The engine copies an account with its whole history at every look, which a decision has no time for. Funding
+        that is due at this very close is in our books and not yet in the account.
         """
         booked = sum(position.realised for position in self._positions.values()) + self._funding
+        unsettled = self._latest_funding[1] if self._latest_funding[0] == ts_event else 0.0
         day = (ts_event - 1) // DAY_NS
         if day != self._audited_day:
             self._audited_day = day
-            actual = self._account_balance()
+            actual = self._account_balance() + unsettled
             if self._opening is None:
                 self._opening = actual - booked
             elif abs(self._opening + booked - actual) > BOOKS_TOLERANCE:

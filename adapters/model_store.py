@@ -31,6 +31,7 @@ __all__ = [
     "Training",
     "load_artifact",
     "load_manifest",
+    "seal",
     "sha256_of",
     "write_artifact",
 ]
@@ -83,7 +84,10 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that is known of a model."""
+    """All that is known of a model.
+
+    ``sha256`` is that of ``model.onnx``; ``manifest_sha256`` that of this manifest without it (`seal`).
+    """
 
     format: Literal[1]
     model_id: str
@@ -103,6 +107,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     golden: Golden
     sha256: str
     signature: str | None
+    manifest_sha256: str = ""
 
 
 class Artifact(NamedTuple):
@@ -128,9 +133,22 @@ def load_manifest(directory: Path) -> Manifest:
     """
     content = _read(directory, MANIFEST)
     try:
-        return msgspec.json.decode(content, type=Manifest)
+        manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, ConfigError) as error:
         raise ArtifactError(f"{directory / MANIFEST} is no manifest: {error}; restore it or train anew") from None
+    sealed = seal(manifest).manifest_sha256
+    if sealed != manifest.manifest_sha256:
+        raise ArtifactError(
+            f"{directory / MANIFEST} has SHA-256 {sealed[:16]}, it says {manifest.manifest_sha256[:16]}: it was "
+            "changed; restore it or train anew"
+        )
+    return manifest
+
+
+def seal(manifest: Manifest) -> Manifest:
+    """Return a manifest with the digest of its own content: no word of it can change unnoticed."""
+    bare = msgspec.structs.replace(manifest, manifest_sha256="")
+    return msgspec.structs.replace(bare, manifest_sha256=sha256_of(msgspec.json.encode(bare)))
 
 
 def load_artifact(directory: Path, *, spec: FeatureSpec) -> Artifact:
@@ -187,7 +205,7 @@ def write_artifact(directory: Path, *, model_bytes: bytes, manifest: Manifest) -
     try:
         for name, content in (
             (MODEL, model_bytes),
-            (MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1)),
+            (MANIFEST, msgspec.json.format(msgspec.json.encode(seal(manifest)), indent=1)),
         ):
             with (scratch / name).open("wb") as file:
                 file.write(content)

@@ -81,6 +81,12 @@ class RunRecorder:
             raise ValueError(f"no kind of row is called {kind!r}; there are {', '.join(SCHEMAS)}")
         sink.add(row)
 
+    def discard(self) -> None:
+        """Drop all rows, and the files of an earlier run in the same directory: nothing is left to be mistaken."""
+        self._closed = True
+        for sink in self._sinks.values():
+            sink.discard()
+
     def close(self) -> None:
         """Write what is left and put every file under its name; a second call does nothing."""
         if self._closed:
@@ -119,6 +125,11 @@ class _Sink:
 
     def publish(self) -> None:
         self._partial.replace(self._path)
+
+    def discard(self) -> None:
+        self._writer.close()
+        self._partial.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if not self._rows:

@@ -64,9 +64,14 @@ def _run(args: argparse.Namespace) -> int:
 def _print(summary: dict[str, Any], out: Path) -> None:
     console = Console(highlight=False)
     console.print(statistics_table(summary))
+    foreign = sorted(set(summary["instruments"]) - set(summary["models_trained_on"]))
+    if foreign:
+        console.print(f"note: no model was trained on {', '.join(foreign)}", soft_wrap=True)
     if summary["in_sample"]:
         trained = summary["models_trained_until"]
-        console.print(f"IN SAMPLE: a model was trained on bars up to {trained}; this is no evidence of anything.")
+        console.print(
+            f"IN SAMPLE: a model was trained on bars up to {trained}; this is no evidence of anything.", soft_wrap=True
+        )
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
 
 

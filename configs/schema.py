@@ -167,7 +167,9 @@ class Risk(Section, frozen=True, kw_only=True):
     min_entry_spacing_minutes: Annotated[
         int, Meta(ge=0, le=1_440, description="between two entries in an instrument", extra=SAFER_IS_HIGHER)
     ]
-    max_entries_per_day: Annotated[int, Meta(ge=0, le=1_440, description="in 24 hours", extra=SAFER_IS_LOWER)]
+    max_entries_per_day: Annotated[
+        int, Meta(ge=0, le=1_440, description="in an instrument in 24 hours", extra=SAFER_IS_LOWER)
+    ]
     volatility_quantile: Annotated[
         float, Meta(ge=0.0, le=1.0, description="no entry while volatility ranks above it", extra=SAFER_IS_LOWER)
     ]

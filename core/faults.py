@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable
 from typing import Concatenate, Protocol
 
-__all__ = ["Faults", "HasFaults", "guarded"]
+__all__ = ["Faults", "HasFaults", "guarded", "recorded"]
 
 
 class Faults:
@@ -40,21 +40,31 @@ class HasFaults(Protocol):
         """Where its errors are kept."""
 
 
-def guarded[S: HasFaults, **P](
-    handler: Callable[Concatenate[S, P], None],
-) -> Callable[Concatenate[S, P], None]:
-    """Wrap a handler so that what it raises is kept, and nothing is decided any more after the first error.
-
-    A decision after an error would rest on a state that nobody can vouch for.
-    """
+def recorded[S: HasFaults, **P](handler: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[S, P], None]:
+    """Wrap a handler so that what it raises is kept. It always runs: fills are booked and protected after any fault."""
 
     @functools.wraps(handler)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if self.faults:
-            return
         try:
             handler(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the engine would swallow it; the run is failed with it instead
             self.faults.add(f"{type(self).__name__}.{handler.__name__}", error)
+
+    return call
+
+
+def guarded[S: HasFaults, **P](
+    handler: Callable[Concatenate[S, P], None],
+) -> Callable[Concatenate[S, P], None]:
+    """Wrap a deciding handler: what it raises is kept, and it does not run any more after the first error anywhere.
+
+    A decision after an error would rest on a state that nobody can vouch for.
+    """
+    keeping = recorded(handler)
+
+    @functools.wraps(handler)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if not self.faults:
+            keeping(self, *args, **kwargs)
 
     return call

@@ -37,11 +37,13 @@ class PositionState(msgspec.Struct, frozen=True):
     """A position as its owner knows it after a fill or a decision.
 
     ``lots`` signed; prices in quote currency; ``stop_price`` 0 where none; ``holding_bars`` decision bars;
-    ``realised`` the sum of all realised profits less commissions so far, quote currency.
+    ``committed_lots`` unsigned, the larger of what is held and what an order under way may make of it; ``realised``
+    the sum of all realised profits less commissions so far, quote currency.
     """
 
     instrument_id: str
     lots: int
+    committed_lots: int
     entry_price: float
     stop_price: float
     holding_bars: int
@@ -52,7 +54,8 @@ class PositionState(msgspec.Struct, frozen=True):
 class RiskState(msgspec.Struct, frozen=True):
     """The account marked to market at a closed decision bar.
 
-    Money in quote currency; ``drawdown`` fraction of the UTC day's high-water mark; ``state`` a code of `core.risk`.
+    Money in quote currency; ``drawdown`` fraction of the UTC day's high-water mark; ``state`` a code of `core.risk`;
+    ``gross_notional`` of all instruments, orders under way included.
     """
 
     ts_event: int

@@ -140,13 +140,18 @@ def update_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) -
         Quote currency. Zero or less, or NaN, halts.
     params : RiskParams
         The limits.
+
+    Notes
+    -----
+    A day opens with the last mark of the day before: what is lost over midnight counts.
     """
     day = (ts_ns - 1) // 86_400_000_000_000
     state = before.state
     high = before.high_water_mark
     if day != before.day:
-        high = equity
+        high = 0.0
         if before.day >= 0:
+            high = before.high_water_mark * (1.0 - before.drawdown)
             state = next_state(state, NEW_DAY)
             if params.auto_rearm == 1:
                 state = next_state(state, REARM)

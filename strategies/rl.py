@@ -10,6 +10,7 @@ from nautilus_trader.model import (
     InstrumentId,
     OrderCanceled,
     OrderDenied,
+    OrderExpired,
     OrderFilled,
     OrderModifyRejected,
     OrderRejected,
@@ -22,12 +23,13 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 from core.bars import DAY_NS
 from core.decision import Account, Decided, DecisionParams, Instrument, Market, Position, decide
-from core.exits import EXIT_REASONS, STOP_LOSS, TRAILING_STOP
-from core.faults import Faults, guarded
+from core.exits import STOP_LOSS, TRAILING_STOP
+from core.faults import Faults, guarded, recorded
 from core.messages import PositionState, RiskState, Signal, position_topic, risk_topic, signal_topic
-from core.orders import StopIntent, order_intent, stop_intent
+from core.orders import Intent, StopIntent, lots_to_quantity, order_intent, stop_intent
 from core.protocols import Journal
-from core.risk import REDUCING, STATES, VERDICTS
+from core.risk import REDUCING
+from strategies.rows import decision_row, fill_row, order_row
 
 __all__ = ["RLStrategy", "RLStrategyParams"]
 
@@ -48,12 +50,19 @@ class RLStrategyParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Working(msgspec.Struct):
-    """An order under way: why it was sent and what the market stood at when it was decided."""
+    """An order under way.
+
+    Why it was sent, what the market stood at when it was decided, the stop planned for what it opens, the lots that
+    are still to fill and those that have.
+    """
 
     purpose: Purpose
     side: str
     arrival_price: float
     exit_code: int
+    open_lots: int
+    planned_stop: float = 0.0
+    filled_lots: int = 0
 
 
 class RLStrategy(Strategy):
@@ -86,17 +95,20 @@ class RLStrategy(Strategy):
         self._risk: RiskState | None = None
         self._entries: deque[int] = deque()
         self._bars_since_entry = NEVER_BARS
-        self._planned_stop = 0.0
+        self._pending: ClientOrderId | None = None
+        self._committed = 0
         self._first_stop = 0.0
         self._realised = 0.0
         self._working: dict[ClientOrderId, Working] = {}
         self._stop: tuple[ClientOrderId, StopIntent] | None = None
 
+    @recorded
     def on_start(self) -> None:
         """Listen to the ensemble and to the risk actor."""
         self.subscribe_topic(risk_topic(), self._on_risk)
         self.subscribe_topic(signal_topic(self._params.instrument_id), self.on_decision)
 
+    @recorded
     def _on_risk(self, message: object) -> None:
         if isinstance(message, RiskState):
             self._risk = message
@@ -116,7 +128,7 @@ class RLStrategy(Strategy):
         decided = decide(
             signal.level,
             signal.confidence,
-            signal.tradable,
+            signal.tradable and self._pending is None,
             market,
             before,
             account,
@@ -125,7 +137,8 @@ class RLStrategy(Strategy):
         )
         self._position = before
         order_id = self._act(signal, before, decided)
-        self._record_decision(signal, before, account, decided, order_id)
+        row = decision_row(signal, before, account, decided, risk=self._risk, order_id=order_id)
+        self._journal.record("decisions", row)
         self._publish(signal.ts_event)
 
     def _account(self, signal: Signal, position: Position) -> Account:
@@ -134,7 +147,7 @@ class RLStrategy(Strategy):
             self._entries.popleft()
         risk = self._risk
         fresh = risk is not None and risk.ts_event == signal.ts_event
-        own = abs(position.lots) * self._params.instrument.lot * signal.close
+        own = max(abs(position.lots), self._committed) * self._params.instrument.lot * signal.close
         return Account(
             equity=risk.equity if risk is not None else 0.0,
             other_notional=max(risk.gross_notional - own, 0.0) if risk is not None else 0.0,
@@ -144,29 +157,61 @@ class RLStrategy(Strategy):
         )
 
     def _act(self, signal: Signal, before: Position, decided: Decided) -> str:
-        """Send what the decision asks for; return the order's id, empty where there is none."""
-        self._planned_stop = decided.stop_price
+        """Send what the decision asks for; return the order's id, empty where there is none.
+
+        While an order is under way no second one is sent: what both would make of the position is not known.
+        """
+        ts_event = signal.ts_event
         intent = order_intent(before, decided, lot=self._lot)
-        if intent is None:
-            self._position = before._replace(stop_price=decided.stop_price)
-            self._protect(signal.ts_event)
+        if intent is None or self._pending is not None:
+            if decided.target_lots != 0:
+                self._position = before._replace(stop_price=decided.stop_price)
+                self._protect(ts_event)
             return ""
         purpose: Purpose = "exit" if decided.target_lots == 0 else "reduce"
         if not intent.reduce_only:
             purpose = "entry" if before.lots == 0 else "increase"
-            self._entries.append(signal.ts_event)
+            self._entries.append(ts_event)
             self._bars_since_entry = 0
+        self._committed = max(abs(before.lots), abs(decided.target_lots))
+        order_id = self._send_market(
+            intent,
+            Working(
+                purpose,
+                intent.side,
+                signal.close,
+                decided.exit_code,
+                open_lots=abs(decided.target_lots - before.lots),
+                planned_stop=decided.stop_price,
+            ),
+            ts_event,
+        )
+        if before.lots != 0 and decided.target_lots != 0:
+            self._position = before._replace(stop_price=decided.stop_price)
+            self._protect(ts_event)
+        return order_id
+
+    def _send_market(self, intent: Intent, working: Working, ts_event: int) -> str:
         order = self.order_factory.market(
             self._instrument_id,
             OrderSide.BUY if intent.side == "BUY" else OrderSide.SELL,
             Quantity.from_decimal(intent.quantity),
             reduce_only=intent.reduce_only,
         )
-        self._send(order, Working(purpose, intent.side, signal.close, decided.exit_code), signal.ts_event)
-        if before.lots != 0 and decided.target_lots != 0:
-            self._position = before._replace(stop_price=decided.stop_price)
-            self._protect(signal.ts_event)
+        self._pending = order.client_order_id
+        self._send(order, working, ts_event)
         return str(order.client_order_id)
+
+    def _flatten(self, ts_event: int) -> None:
+        """Close a position that could not be protected, at once and whatever else has been decided."""
+        lots = self._position.lots
+        if lots == 0 or (self._pending is not None and self._working[self._pending].purpose == "exit"):
+            return
+        intent = Intent(
+            side="SELL" if lots > 0 else "BUY", quantity=lots_to_quantity(lots, self._lot), reduce_only=True
+        )
+        price = self._position.stop_price
+        self._send_market(intent, Working("exit", intent.side, price, STOP_LOSS, open_lots=abs(lots)), ts_event)
 
     def _protect(self, ts_event: int) -> None:
         """Bring the resting stop in line with the position: place, move, resize or cancel it."""
@@ -180,8 +225,11 @@ class RLStrategy(Strategy):
         quantity = Quantity.from_decimal(wanted.quantity)
         if self._stop is not None:
             self._stop = (self._stop[0], wanted)
-            self._working[self._stop[0]].arrival_price = float(wanted.trigger_price)
-            self.modify_order(self._stop[0], quantity=quantity, trigger_price=trigger)
+            working = self._working[self._stop[0]]
+            working.arrival_price = float(wanted.trigger_price)
+            working.open_lots = abs(self._position.lots)
+            total = Quantity.from_decimal(wanted.quantity + working.filled_lots * self._lot)
+            self.modify_order(self._stop[0], quantity=total, trigger_price=trigger)
             return
         order = self.order_factory.stop_market(
             self._instrument_id,
@@ -191,138 +239,134 @@ class RLStrategy(Strategy):
             reduce_only=True,
         )
         self._stop = (order.client_order_id, wanted)
-        self._send(order, Working("stop", wanted.side, float(wanted.trigger_price), STOP_LOSS), ts_event)
+        working = Working(
+            "stop", wanted.side, float(wanted.trigger_price), STOP_LOSS, open_lots=abs(self._position.lots)
+        )
+        self._send(order, working, ts_event)
 
     def _send(self, order: Any, working: Working, ts_event: int) -> None:
         self._working[order.client_order_id] = working
-        self._record_order(order.client_order_id, ts_event, "submitted", order=order)
+        self._record_order(order, ts_event, "submitted")
         self.submit_order(order)
 
-    @guarded
+    @recorded
     def on_order_filled(self, event: OrderFilled) -> None:
         """Fold a fill into the position and put the stop where it belongs."""
         working = self._working[event.client_order_id]
         before = self._position
-        signed = round(event.last_qty.as_decimal() / self._lot) * (1 if event.order_side == OrderSide.BUY else -1)
+        size = round(event.last_qty.as_decimal() / self._lot)
+        signed = size if event.order_side == OrderSide.BUY else -size
         price = float(event.last_px.as_decimal())
         lots = before.lots + signed
-        exit_code = working.exit_code
+        working.open_lots -= size
+        working.filled_lots += size
         self._realised -= float(event.commission.as_decimal()) if event.commission is not None else 0.0
         if before.lots * signed < 0:
             closed = before.lots - lots if before.lots * lots >= 0 else before.lots
             self._realised += closed * self._params.instrument.lot * (price - before.entry_price)
-        if working.purpose == "stop":
-            exit_code = STOP_LOSS if before.stop_price == self._first_stop else TRAILING_STOP
-            if lots == 0:
-                self._stop = None
+        exit_code = working.exit_code
+        if working.purpose == "stop" and before.stop_price != self._first_stop:
+            exit_code = TRAILING_STOP
         if lots == 0:
             self._position = Position(0, 0.0, 0.0, 0)
         elif before.lots == 0:
-            self._first_stop = self._planned_stop
-            self._position = Position(lots, price, self._planned_stop, 0)
+            self._first_stop = working.planned_stop
+            self._position = Position(lots, price, working.planned_stop, 0)
         elif abs(lots) > abs(before.lots):
             average = (before.lots * before.entry_price + signed * price) / lots
             self._position = before._replace(lots=lots, entry_price=average)
         else:
             self._position = before._replace(lots=lots)
-        self._record_fill(event, working, exit_code)
-        self._protect(event.ts_event)
+        row = fill_row(
+            event,
+            side=working.side,
+            purpose=working.purpose,
+            arrival_price=working.arrival_price,
+            exit_code=exit_code,
+            lots_after=self._position.lots,
+        )
+        self._journal.record("fills", row)
+        if working.open_lots <= 0:
+            self._forget(event.client_order_id)
+        if self._stop is not None and self._stop[0] == event.client_order_id and lots != 0:
+            self._stop = (self._stop[0], msgspec.structs.replace(self._stop[1], quantity=abs(lots) * self._lot))
+        else:
+            self._protect(event.ts_event)
         self._publish(event.ts_event)
 
-    @guarded
+    @recorded
     def on_order_rejected(self, event: OrderRejected) -> None:
-        """Write a rejection down; a rejected stop is placed again at the next decision."""
+        """Write a rejection down; a position whose stop was refused is closed at once."""
         self._ended(event.client_order_id, event.ts_event, "rejected", str(event.reason))
 
-    @guarded
+    @recorded
     def on_order_denied(self, event: OrderDenied) -> None:
-        """Write a denial of the engine down."""
+        """Write a denial of the engine down; as for a rejection."""
         self._ended(event.client_order_id, event.ts_event, "denied", str(event.reason))
 
-    @guarded
+    @recorded
+    def on_order_expired(self, event: OrderExpired) -> None:
+        """Write an expiry down; as for a rejection."""
+        self._ended(event.client_order_id, event.ts_event, "expired", "")
+
+    @recorded
     def on_order_canceled(self, event: OrderCanceled) -> None:
-        """Write a cancellation down."""
+        """Write a cancellation down; as for a rejection, where it was not ours."""
         self._ended(event.client_order_id, event.ts_event, "canceled", "")
 
-    @guarded
+    @recorded
     def on_order_modify_rejected(self, event: OrderModifyRejected) -> None:
         """Write a refused change of the stop down; it is asked for again at the next decision."""
+        order: Any = self.cache.order(event.client_order_id)
         if self._stop is not None and self._stop[0] == event.client_order_id:
-            order: Any = self.cache.order(event.client_order_id)
-            standing = StopIntent(self._stop[1].side, order.quantity.as_decimal(), order.trigger_price.as_decimal())
+            standing = StopIntent(self._stop[1].side, order.leaves_qty.as_decimal(), order.trigger_price.as_decimal())
             self._stop = (event.client_order_id, standing)
-        self._record_order(event.client_order_id, event.ts_event, "modify_rejected", reason=str(event.reason))
+        self._record_order(order, event.ts_event, "modify_rejected", str(event.reason))
 
     def _ended(self, order_id: ClientOrderId, ts_event: int, status: str, reason: str) -> None:
+        """Take note of an order that ended unfilled."""
+        self._record_order(self.cache.order(order_id), ts_event, status, reason)
+        bare = self._stop is not None and self._stop[0] == order_id
+        if bare:
+            self._stop = None
+        working = self._forget(order_id)
+        if working is not None and working.purpose in {"entry", "increase"} and working.filled_lots == 0:
+            self._entries.pop()
+        self._publish(ts_event)
+        if bare:
+            self._flatten(ts_event)
+
+    def _forget(self, order_id: ClientOrderId) -> Working | None:
+        """Drop an order that is over; what was committed to it is free again."""
+        if order_id == self._pending:
+            self._pending = None
+            self._committed = 0
         if self._stop is not None and self._stop[0] == order_id:
             self._stop = None
-        self._record_order(order_id, ts_event, status, reason=reason)
+        return self._working.pop(order_id, None)
 
     def _publish(self, ts_event: int) -> None:
         lots, entry_price, stop_price, holding_bars = self._position
         state = PositionState(
-            self._params.instrument_id, lots, entry_price, stop_price, holding_bars, self._realised, ts_event
+            instrument_id=self._params.instrument_id,
+            lots=lots,
+            committed_lots=max(abs(lots), self._committed),
+            entry_price=entry_price,
+            stop_price=stop_price,
+            holding_bars=holding_bars,
+            realised=self._realised,
+            ts_event=ts_event,
         )
         self.publish_message(self._topic, state)
 
-    def _record_decision(
-        self, signal: Signal, before: Position, account: Account, decided: Decided, order_id: str
-    ) -> None:
-        row = msgspec.structs.asdict(signal)
-        row |= {
-            "equity": account.equity,
-            "drawdown": self._risk.drawdown if self._risk is not None else 0.0,
-            "state": STATES[account.state],
-            "position_lots": before.lots,
-            "entry_price": before.entry_price,
-            "stop_price": before.stop_price,
-            "target_lots": decided.target_lots,
-            "new_stop_price": decided.stop_price,
-            "exit_reason": EXIT_REASONS[decided.exit_code],
-            "verdict": VERDICTS[decided.verdict],
-            "client_order_id": order_id,
-        }
-        self._journal.record("decisions", row)
-
-    def _record_order(
-        self, order_id: ClientOrderId, ts_event: int, status: str, *, order: Any = None, reason: str = ""
-    ) -> None:
-        order = order or self.cache.order(order_id)
-        working = self._working[order_id]
-        trigger = getattr(order, "trigger_price", None)
-        self._journal.record(
-            "orders",
-            {
-                "ts_event": ts_event,
-                "instrument_id": self._params.instrument_id,
-                "client_order_id": str(order_id),
-                "order_type": order.order_type.name,
-                "side": working.side,
-                "quantity": str(order.quantity),
-                "trigger_price": "" if trigger is None else str(trigger),
-                "reduce_only": bool(order.is_reduce_only),
-                "status": status,
-                "reason": reason,
-                "purpose": working.purpose,
-            },
+    def _record_order(self, order: Any, ts_event: int, status: str, reason: str = "") -> None:
+        working = self._working.get(order.client_order_id)
+        row = order_row(
+            order,
+            ts_event=ts_event,
+            side="BUY" if order.side == OrderSide.BUY else "SELL",
+            purpose=working.purpose if working is not None else "stop",
+            status=status,
+            reason=reason,
         )
-
-    def _record_fill(self, event: OrderFilled, working: Working, exit_code: int) -> None:
-        commission = event.commission
-        self._journal.record(
-            "fills",
-            {
-                "ts_event": event.ts_event,
-                "instrument_id": self._params.instrument_id,
-                "client_order_id": str(event.client_order_id),
-                "side": working.side,
-                "quantity": str(event.last_qty),
-                "price": str(event.last_px),
-                "commission": 0.0 if commission is None else float(commission.as_decimal()),
-                "liquidity": event.liquidity_side.name,
-                "arrival_price": working.arrival_price,
-                "purpose": working.purpose,
-                "exit_reason": EXIT_REASONS[exit_code],
-                "lots_after": self._position.lots,
-            },
-        )
+        self._journal.record("orders", row)

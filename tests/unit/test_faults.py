@@ -1,6 +1,6 @@
 """Errors in handlers are kept, and end all deciding."""
 
-from core.faults import Faults, guarded
+from core.faults import Faults, guarded, recorded
 
 
 class Component:
@@ -11,6 +11,20 @@ class Component:
     @guarded
     def on_bar(self, value):
         self.handled.append(10 / value)
+
+    @recorded
+    def on_fill(self, value):
+        self.handled.append(-10 / value)
+
+
+def test_fills_are_handled_after_a_fault_and_their_own_faults_are_kept():
+    component = Component()
+    component.on_bar(0)
+    component.on_fill(5)
+    component.on_fill(0)
+    component.on_fill(2)
+    assert component.handled == [-2.0, -5.0]
+    assert len(component.faults) == 2
 
 
 def test_what_a_handler_raises_is_kept_with_its_place():

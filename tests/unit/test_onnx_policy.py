@@ -1,5 +1,6 @@
 """Artifacts and the ensemble: what is refused, and that stacked graphs vote as each model does alone."""
 
+import contextlib
 import json
 from itertools import pairwise
 
@@ -17,6 +18,7 @@ from adapters.model_store import (
     TrainedWith,
     Training,
     load_manifest,
+    seal,
     sha256_of,
     write_artifact,
 )
@@ -24,7 +26,7 @@ from adapters.network import INPUT, OUTPUT, Network, network_from_onnx, network_
 from adapters.onnx_policy import OnnxEnsemble, load_checked, open_session
 from adapters.scripted_policy import ScriptedPolicy
 from core.actions import ActionSpec, decode_discrete
-from core.errors import ArtifactError
+from core.errors import ArtifactError, ConfigError
 from core.features import feature_spec
 from core.observation import POSITION_COLUMNS
 
@@ -90,14 +92,34 @@ def artifact(directory, network, *, actions=None, model_bytes=None, **changes):
     return directory
 
 
-def edit(directory, path, value):
-    """Change one value of a manifest as a text editor would."""
+def edit(directory, path, value, *, sealed=True):
+    """Change one value of a manifest; a forger would seal it again, an accident does not."""
     tree = json.loads((directory / MANIFEST).read_text())
     node = tree
     for key in path[:-1]:
         node = node[key]
     node[path[-1]] = value
-    (directory / MANIFEST).write_text(json.dumps(tree))
+    text = json.dumps(tree)
+    with contextlib.suppress(msgspec.DecodeError, ConfigError):
+        if sealed:
+            text = msgspec.json.encode(seal(msgspec.json.decode(text, type=Manifest))).decode()
+    (directory / MANIFEST).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("training", "end"), "2020-01-01T00:00:00Z"),
+        (("instruments",), ["DOGEUSDT-PERP.BINANCE"]),
+        (("actions", "levels"), [-0.9, -0.5, 0.0, 0.5, 0.9]),
+        (("manifest_sha256",), ""),
+    ],
+)
+def test_a_manifest_says_when_any_word_of_it_was_changed(tmp_path, path, value):
+    place = artifact(tmp_path / "m", random_network(1))
+    edit(place, path, value, sealed=False)
+    with pytest.raises(ArtifactError, match=r"manifest\.json has SHA-256 \w+, it says \w*: it was changed"):
+        load_checked(place, spec=SPEC)
 
 
 @pytest.mark.parametrize("activation", ["Tanh", "Relu"])

@@ -69,6 +69,19 @@ def test_the_bar_that_closes_at_midnight_belongs_to_the_day_it_ends():
     assert (before.day, at_midnight.day, after.day) == (4, 4, 5)
 
 
+def test_what_is_lost_over_midnight_counts():
+    midnight = update_day(START, DAY_NS * 5, 10_000.0, LIMITS)
+    after = update_day(midnight, DAY_NS * 5 + DAY_NS // 96, 9_600.0, LIMITS)
+    assert (after.day, after.high_water_mark, after.state) == (5, 10_000.0, REDUCING)
+    assert after.drawdown == pytest.approx(0.04)
+
+
+def test_daily_marks_have_a_drawdown_too():
+    seen = walk([10_000.0, 9_800.0, 9_300.0], step_ns=DAY_NS)
+    assert [m.drawdown for m in seen] == pytest.approx([0.0, 0.02, 1 - 9_300 / 9_800])
+    assert seen[-1].state == HALTED
+
+
 @pytest.mark.parametrize("equity", [0.0, -5.0, float("nan")])
 def test_an_account_without_equity_halts(equity):
     assert walk([100.0, equity])[-1].state == HALTED

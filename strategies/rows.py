@@ -1,0 +1,71 @@
+"""Rows of the journal, as the strategy sees a decision, an order and a fill (columns: `adapters.recorder`)."""
+
+from typing import Any
+
+import msgspec
+from nautilus_trader.model import OrderFilled
+
+from core.decision import Account, Decided, Position
+from core.exits import EXIT_REASONS
+from core.messages import RiskState, Signal
+from core.risk import STATES, VERDICTS
+
+__all__ = ["decision_row", "fill_row", "order_row"]
+
+
+def decision_row(
+    signal: Signal, before: Position, account: Account, decided: Decided, *, risk: RiskState | None, order_id: str
+) -> dict[str, object]:
+    """Return the row of a decision, or of a decision to do nothing."""
+    return msgspec.structs.asdict(signal) | {
+        "equity": account.equity,
+        "drawdown": risk.drawdown if risk is not None else 0.0,
+        "state": STATES[account.state],
+        "position_lots": before.lots,
+        "entry_price": before.entry_price,
+        "stop_price": before.stop_price,
+        "target_lots": decided.target_lots,
+        "new_stop_price": decided.stop_price,
+        "exit_reason": EXIT_REASONS[decided.exit_code],
+        "verdict": VERDICTS[decided.verdict],
+        "client_order_id": order_id,
+    }
+
+
+def order_row(order: Any, *, ts_event: int, side: str, purpose: str, status: str, reason: str) -> dict[str, object]:
+    """Return the row of an order's new status."""
+    trigger = getattr(order, "trigger_price", None)
+    return {
+        "ts_event": ts_event,
+        "instrument_id": str(order.instrument_id),
+        "client_order_id": str(order.client_order_id),
+        "order_type": order.order_type.name,
+        "side": side,
+        "quantity": str(order.quantity),
+        "trigger_price": "" if trigger is None else str(trigger),
+        "reduce_only": bool(order.is_reduce_only),
+        "status": status,
+        "reason": reason,
+        "purpose": purpose,
+    }
+
+
+def fill_row(
+    event: OrderFilled, *, side: str, purpose: str, arrival_price: float, exit_code: int, lots_after: int
+) -> dict[str, object]:
+    """Return the row of a fill."""
+    commission = event.commission
+    return {
+        "ts_event": event.ts_event,
+        "instrument_id": str(event.instrument_id),
+        "client_order_id": str(event.client_order_id),
+        "side": side,
+        "quantity": str(event.last_qty),
+        "price": str(event.last_px),
+        "commission": 0.0 if commission is None else float(commission.as_decimal()),
+        "liquidity": event.liquidity_side.name,
+        "arrival_price": arrival_price,
+        "purpose": purpose,
+        "exit_reason": EXIT_REASONS[exit_code],
+        "lots_after": lots_after,
+    }
