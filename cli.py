@@ -9,6 +9,7 @@
 
 import argparse
 import importlib
+import importlib.metadata
 import os
 import sys
 import traceback
@@ -51,6 +52,9 @@ def guarded(program: str, action: Callable[[], int]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(program, f"error: {where}{error.strerror or error}", 1)
     except Exception as error:  # noqa: BLE001 - the last resort of a command
         return _failed(program, f"internal error: {type(error).__name__}: {error}; AUTOTRADE_DEBUG=1 tells more", 1)
     return code
@@ -65,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     """Parse a command line and run its command."""
     parser = Parser(prog="autotrade", description="Train, replay and inspect trading ensembles.")
+    parser.add_argument("--version", action="version", version=f"autotrade {importlib.metadata.version('autotrade')}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, meaning in COMMANDS.items():

@@ -79,7 +79,10 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
         Where a handler raised: such a run proves nothing.
     """
     began = time.perf_counter()
-    config = replay.config
+    config = msgspec.structs.replace(
+        replay.config, market=msgspec.structs.replace(replay.config.market, instruments=replay.instruments)
+    )
+    replay = msgspec.structs.replace(replay, config=config)
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     infos = [instrument(replay.catalog, name) for name in replay.instruments]
     policies, model_ids, model_hashes = _policies(replay, spec)
@@ -95,16 +98,17 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
         away=config.cost_params().away,
     )
     engine = _engine(config, infos)
-    _add_components(engine, replay, infos, policies, stream, recorder, faults)
-    started = time.perf_counter()
-    _play(engine, stream, faults)
-    engine_seconds = time.perf_counter() - started
+    try:
+        _add_components(engine, replay, infos, policies, stream, recorder, faults)
+        started = time.perf_counter()
+        _play(engine, stream, faults)
+        engine_seconds = time.perf_counter() - started
+    except BaseException:
+        recorder.discard()
+        raise
     account = engine.cache.account_for_venue(Venue(config.market.venue))
     balance = account.balance_total(Currency.from_str(CURRENCY)).as_decimal() if account is not None else Decimal(0)
     engine.dispose()
-    if faults:
-        recorder.discard()
-        raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
     recorder.close()
 
     effective = {"config_hash": configs.config_hash(config), "config": config}
@@ -127,6 +131,7 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
         "start": iso(replay.start_ns),
         "end": iso(replay.end_ns),
         "bars": stream.bars,
+        "missing_bars": len(infos) * (replay.end_ns - replay.start_ns) // interval_ns(spec.base_interval) - stream.bars,
         "decisions_sha256": digest(replay.out / "decisions.parquet", DECISION_COLUMNS),
         "fills_sha256": digest(replay.out / "fills.parquet", FILL_COLUMNS),
         "account_balance": str(balance),
@@ -170,11 +175,11 @@ def _check_votes(config: AppConfig, models: int) -> None:
 def _provenance(replay: Replay) -> dict[str, Any]:
     """Say on what the models were trained, and whether this range is part of it."""
     trained = [load_manifest(path) for path in replay.models] if replay.policies is None else []
-    until = max((manifest.training.end for manifest in trained), default=None)
+    until = max((parse_time(manifest.training.end, "training.end") for manifest in trained), default=None)
     return {
         "models_trained_on": sorted({name for manifest in trained for name in manifest.instruments}),
-        "models_trained_until": until,
-        "in_sample": until is not None and parse_time(until, "training.end") > replay.start_ns,
+        "models_trained_until": None if until is None else iso(until),
+        "in_sample": until is not None and until > replay.start_ns,
     }
 
 
@@ -203,16 +208,20 @@ def _engine(config: AppConfig, infos: Sequence[InstrumentInfo]) -> BacktestEngin
 
 
 def _play(engine: BacktestEngine, stream: ReplayStream, faults: Faults) -> None:
-    """Feed the engine chunk by chunk; stop at the first fault."""
+    """Feed the engine chunk by chunk; raise what its handlers raised, which the engine keeps to itself."""
     for chunk in stream.chunks():
         for data in chunk:
             engine.add_data(data, validate=False, sort=False)
         engine.sort_data()
         engine.run(streaming=True)
         engine.clear_data()
+        if faults.interrupted:
+            raise KeyboardInterrupt
         if faults:
-            return
+            raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
     engine.end()
+    if faults:
+        raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
 
 
 def _add_components(

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from adapters.fixed_point import DECIMAL, MAX_EXACT, decimal_array, to_raw
 from adapters.instruments import InstrumentInfo
 from adapters.klines import EXTRAS, PRICES, TIME, floats, times_ns
-from adapters.parts import list_parts, part_name, part_range, write_part
+from adapters.parts import list_parts, open_part, part_name, part_range, write_part
 from core.bars import bar_type, interval_ns
 from core.errors import DataError
 
@@ -146,7 +145,7 @@ class BarWriter:
         path = self._parts.get(month)
         if path is None:
             return None
-        table = pq.ParquetFile(path).read()
+        table = open_part(path).read()
         for name, kind in _EXTRA_TYPES.items():
             if name not in table.column_names:  # a part that the engine wrote
                 table = table.append_column(name, pa.nulls(len(table), kind))

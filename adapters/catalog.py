@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from adapters.bar_writer import BarWriter, WriteReport
 from adapters.fixed_point import decimal_array, decimals_to_raw
@@ -29,7 +28,7 @@ from adapters.funding import read_funding
 from adapters.instruments import InstrumentInfo, list_instruments, write_instruments
 from adapters.instruments import read_instrument as instrument
 from adapters.klines import EXTRAS, PRICES, TIME, floats, kline_table, times_ns
-from adapters.parts import list_parts, locked, part_range, write_part
+from adapters.parts import list_parts, locked, open_part, part_range, write_part
 from core.bars import INTERVALS_NS, Bars, bar_type, interval_ns
 from core.errors import DataError
 
@@ -212,11 +211,11 @@ def _iter_parts(
         first, last = part_range(part)
         if (start_ns is not None and last <= start_ns) or (end_ns is not None and first > end_ns):
             continue
+        file = open_part(part)
         try:
-            file = pq.ParquetFile(part)
             table = file.read([name for name in columns if name in file.schema_arrow.names])
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{part} cannot be read: {error}; import that month again after removing it") from None
+            raise DataError(f"{part} cannot be read ({error}): remove it, then import that month again") from None
         if start_ns is not None and first <= start_ns:
             table = table.filter(pc.greater(table["ts_init"], pa.scalar(start_ns, TIME)))
         if end_ns is not None and last > end_ns:
@@ -247,7 +246,7 @@ def _precisions(table: Any) -> tuple[int, int]:
 
 def _span(part: Path) -> tuple[int, int, int]:
     """Return rows, first and last time of a part, from its statistics."""
-    metadata = pq.ParquetFile(part).metadata
+    metadata = open_part(part).metadata
     column = metadata.schema.names.index("ts_init")
     groups = [metadata.row_group(i).column(column).statistics for i in range(metadata.num_row_groups)]
     if any(group is None or not group.has_min_max for group in groups):

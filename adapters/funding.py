@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from adapters.klines import TIME, times_ns
-from adapters.parts import list_parts, locked, write_part
+from adapters.parts import list_parts, locked, open_part, write_part
 from core.bars import Funding
 from core.errors import DataError
 
@@ -75,7 +74,7 @@ def read_funding(
 
 
 def _read(part: Path) -> Any:
-    table = pq.ParquetFile(part).read(["ts_init", "rate", "interval"])
+    table = open_part(part).read(["ts_init", "rate", "interval"])
     return table.rename_columns(["ts", "rate", "interval_minutes"]).cast(FUNDING_SCHEMA)
 
 

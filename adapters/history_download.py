@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from adapters.archive import read_funding_file, read_klines
 from adapters.archive_files import ArchiveFiles, Span, funding_path, kline_path, spans
@@ -18,7 +17,7 @@ from adapters.catalog import read_funding, write_bars
 from adapters.funding import write_funding
 from adapters.instruments import ensure_instrument, list_instruments, parse_exchange_info, write_instruments
 from adapters.klines import TIME, times_ns
-from adapters.parts import list_parts
+from adapters.parts import list_parts, open_part
 from adapters.rest_history import RestHistory
 from core.bars import DAY_NS, bar_type, interval_ns
 from core.errors import DataError
@@ -311,7 +310,7 @@ def _held_opens(catalog: Path, instrument_id: str, interval: str) -> npt.NDArray
     """Return the open times (ns) of the bars that a catalog holds."""
     parts = list_parts(catalog / "data" / "bars" / bar_type(instrument_id, interval))
     try:
-        closes = [times_ns(pq.ParquetFile(part).read(["ts_init"])["ts_init"]) for part in parts]
+        closes = [times_ns(open_part(part).read(["ts_init"])["ts_init"]) for part in parts]
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"the catalog's bars of {instrument_id} cannot be read: {error}; remove that file") from None
     return np.concatenate([np.empty(0, dtype=np.int64), *closes]) - interval_ns(interval)

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["list_parts", "locked", "part_name", "part_range", "replace_file", "write_part"]
+from core.errors import DataError
+
+__all__ = ["list_parts", "locked", "open_part", "part_name", "part_range", "replace_file", "write_part"]
 
 _TIMES = ("ts_event", "ts_init", "open_time", "close_time")
 
@@ -41,6 +44,21 @@ def part_range(path: Path) -> tuple[int, int]:
 def list_parts(directory: Path) -> list[Path]:
     """Return the parts of a series in order of time."""
     return sorted(p for p in directory.glob("*.parquet") if not p.name.startswith("."))
+
+
+def open_part(path: Path) -> Any:
+    """Return a part, opened.
+
+    Raises
+    ------
+    DataError
+        Where it is no Parquet file any more, naming it and the cure.
+    """
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read ({reason}): remove it, then import that month again") from None
 
 
 def write_part(directory: Path, table: Any, first_ns: int, last_ns: int, *, old: Path | None = None) -> Path:

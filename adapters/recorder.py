@@ -83,9 +83,10 @@ class RunRecorder:
 
     def discard(self) -> None:
         """Drop all rows, and the files of an earlier run in the same directory: nothing is left to be mistaken."""
-        self._closed = True
-        for sink in self._sinks.values():
-            sink.discard()
+        if not self._closed:
+            self._closed = True
+            for sink in self._sinks.values():
+                sink.discard()
 
     def close(self) -> None:
         """Write what is left and put every file under its name; a second call does nothing."""

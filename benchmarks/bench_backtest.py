@@ -163,7 +163,7 @@ def rows() -> list[Row]:
         orders = _product(catalog, instrument, "1m", out)["orders"]
         long = Path(folder) / "long"
         write_sample(long, seed=2, days=4 * 365 + 30)
-        one, four = (_peak_rss_mb(long, years * 365, out) for years in (1, 4))
+        one, four = (_peak_rss_mb(long, years * 365, Path(folder) / f"memory-{years}") for years in (1, 4))
     return [
         {"row": "engine alone, idle strategy", "value": bars / engine, "unit": "bars/s", "goal": ""},
         {"row": "product, 15-minute decisions", "value": bars / quarter, "unit": "bars/s", "goal": ">= 200000"},

@@ -14,10 +14,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 import configs
 from adapters.catalog import Series, list_series
+from adapters.instruments import instrument_id
 from adapters.report import statistics_table
 from adapters.sample import write_sample
 from configs.schema import AppConfig
-from core.bars import interval_ns
+from core.bars import DAY_NS, interval_ns
 from core.errors import DataError, UsageError
 from core.features import feature_spec
 from core.times import iso, parse_time
@@ -67,6 +68,10 @@ def _print(summary: dict[str, Any], out: Path) -> None:
     foreign = sorted(set(summary["instruments"]) - set(summary["models_trained_on"]))
     if foreign:
         console.print(f"note: no model was trained on {', '.join(foreign)}", soft_wrap=True)
+    if summary["missing_bars"] > 0:
+        console.print(
+            f"note: {summary['missing_bars']:,} bars of the range are missing; `autotrade data check` lists them"
+        )
     if summary["in_sample"]:
         trained = summary["models_trained_until"]
         console.print(
@@ -81,7 +86,8 @@ def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Rep
     if args.catalog is not None and not catalog.is_dir():
         raise DataError(f"no catalog at {catalog}: fill one with `autotrade data import` or `autotrade data download`")
     series = _series(catalog, config)
-    names = tuple(args.instruments or [n for n in config.market.instruments if n in series] or sorted(series))
+    asked = [instrument_id(name, market="um") for name in args.instruments or ()]
+    names = tuple(asked or [n for n in config.market.instruments if n in series] or sorted(series))
     if not names and args.catalog is None:
         sample = config.sample
         notes.print(
@@ -101,6 +107,10 @@ def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Rep
             raise DataError(f"catalog {catalog} has no {base} bars of {name}, it holds {held}: import them first")
     start, end = _range(args, config, [series[name] for name in names])
     models = tuple(args.models or _models(config.catalog.models))
+    if args.out is not None and args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise UsageError(
+            f"--out {args.out} exists and is not empty: a run is not overwritten, choose another directory"
+        )
     out = args.out or Path(config.catalog.runs_path) / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return Replay(config=config, catalog=catalog, instruments=names, start_ns=start, end_ns=end, out=out, models=models)
 
@@ -118,11 +128,15 @@ def _range(args: argparse.Namespace, config: AppConfig, held: Sequence[Series]) 
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     warm = (spec.warmup_bars + 2) * interval_ns(config.market.decision_interval)
     first, last = max(s.first_ns for s in held), min(s.last_ns for s in held)
-    start = parse_time(args.start, "--start") if args.start else min(first + warm, last)
+    start = max(parse_time(args.start, "--start"), first) if args.start else first + warm
     end = parse_time(args.end, "--end") if args.end else last
     holds = f"the catalog holds {iso(first)} to {iso(last)}"
     if start >= end and args.start and args.end:
         raise UsageError(f"--start {args.start} is not before --end {args.end}; {holds}")
+    if not args.start and start >= end and first < last:
+        raise DataError(
+            f"the first {warm // DAY_NS} days of bars only warm the features up; {holds}: import more, or give --start"
+        )
     if start >= end or end <= first or start >= last:
         raise DataError(
             f"no bars from {iso(start)} to {iso(end)} of {', '.join(s.instrument_id for s in held)}; {holds}"

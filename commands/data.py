@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -128,7 +129,7 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"faults": total, "series": [_checked_json(*item) for item in checked]}))
         return 1 if total else 0
-    console = Console()
+    console = _console()
     for name, interval, klines, faults in checked:
         stamps = klines.open_time
         console.print(
@@ -215,7 +216,7 @@ def _list(args: argparse.Namespace) -> int:
         (name, f"{interval} {kind}".strip(), f"{count:,}", _short(first), _short(last))
         for name, kind, interval, count, first, last in found
     ]
-    Console().print(_table(("instrument", "series", "rows", "first", "last"), rows, right={"rows"}))
+    _console().print(_table(("instrument", "series", "rows", "first", "last"), rows, right={"rows"}))
     return 0
 
 
@@ -237,15 +238,20 @@ def _instruments(args: argparse.Namespace) -> int:
         (i.id, f"{i.tick:f}", f"{i.lot:f}", f"{i.max_lots * i.lot:f} {i.base}", f"{i.min_notional:f} {i.quote}")
         for i in infos[:_SHOWN_INSTRUMENTS]
     ]
-    Console().print(_table(names, rows, right=set(names[1:])))
+    _console().print(_table(names, rows, right=set(names[1:])))
     print(f"{len(infos):,} instruments written to {args.catalog}")
     return 0
+
+
+def _console() -> Console:
+    """Return a console that cuts nothing off where nobody looks at its width."""
+    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=200)
 
 
 def _table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, right: set[str]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in names:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=name != "detail")
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import importlib.util
 import json
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -63,6 +64,13 @@ def run(args: argparse.Namespace) -> int:
     for place in places:
         if place.exists():
             raise ArtifactError(f"{place} exists and an artifact never changes; remove it or choose another --name")
+    if len(set(args.seeds)) < len(args.seeds) or min(args.seeds) < 0:
+        raise UsageError(f"--seeds {' '.join(map(str, args.seeds))}: give different seeds, none below 0")
+    if Path(args.name).name != args.name:
+        raise UsageError(f"--name {args.name!r} is no plain name: give one without a slash, and the directory as --out")
+    out.mkdir(parents=True, exist_ok=True)  # refused now, not after the training
+    if not os.access(out, os.W_OK):
+        raise UsageError(f"--out {out} cannot be written to: choose another directory")
     manifests = _train(args, config, places, start_ns=start_ns, end_ns=end_ns)
     if args.json:
         rows = [_summary(place, manifest) for place, manifest in zip(places, manifests, strict=True)]

@@ -9,10 +9,11 @@ __all__ = ["Faults", "HasFaults", "guarded", "recorded"]
 
 
 class Faults:
-    """What went wrong inside handlers of one run, in order."""
+    """What went wrong inside handlers of one run, in order, and whether a person interrupted it there."""
 
     def __init__(self) -> None:
         self._found: list[str] = []
+        self.interrupted = False
 
     def add(self, where: str, error: Exception) -> None:
         """Keep an error with the place it was raised at."""
@@ -21,7 +22,7 @@ class Faults:
         self._found.append(f"{where} raised {type(error).__name__}: {error} ({place})")
 
     def __bool__(self) -> bool:
-        return bool(self._found)
+        return bool(self._found) or self.interrupted
 
     def __len__(self) -> int:
         return len(self._found)
@@ -47,6 +48,8 @@ def recorded[S: HasFaults, **P](handler: Callable[Concatenate[S, P], None]) -> C
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             handler(self, *args, **kwargs)
+        except KeyboardInterrupt:  # the engine would swallow this too
+            self.faults.interrupted = True
         except Exception as error:  # noqa: BLE001 - the engine would swallow it; the run is failed with it instead
             self.faults.add(f"{type(self).__name__}.{handler.__name__}", error)
 

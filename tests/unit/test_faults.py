@@ -49,3 +49,19 @@ def test_a_component_without_errors_has_no_faults():
     component.on_bar(5)
     assert not component.faults
     assert component.faults.first == ""
+
+
+def test_an_interrupt_inside_a_handler_is_kept_too():
+    class Interrupted(Component):
+        @guarded
+        def on_bar(self, value):
+            self.handled.append(value)
+            raise KeyboardInterrupt
+
+    component = Interrupted()
+    component.on_bar(1)
+    component.on_bar(2)
+    assert component.handled == [1]
+    assert component.faults.interrupted
+    assert component.faults
+    assert component.faults.first == ""
