@@ -4,9 +4,12 @@ Composition root of a backtest: everything that the components need from outside
 """
 
 import resource
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -84,28 +87,29 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
     )
     replay = msgspec.structs.replace(replay, config=config)
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
-    infos = [instrument(replay.catalog, name) for name in replay.instruments]
-    policies, model_ids, model_hashes = _policies(replay, spec)
-    replay.out.mkdir(parents=True, exist_ok=True)
-    for stale in ("summary.json", "report.html"):
-        (replay.out / stale).unlink(missing_ok=True)
-    recorder = RunRecorder(replay.out)
     faults = Faults()
-    stream = ReplayStream(
-        replay.catalog,
-        infos,
-        ReplayRange(config.market.base_interval, replay.start_ns, replay.end_ns, config.backtest.chunk_days),
-        away=config.cost_params().away,
-    )
-    engine = _engine(config, infos)
-    try:
-        _add_components(engine, replay, infos, policies, stream, recorder, faults)
-        started = time.perf_counter()
-        _play(engine, stream, faults)
-        engine_seconds = time.perf_counter() - started
-    except BaseException:
-        recorder.discard()
-        raise
+    with _interruptible(faults):
+        infos = [instrument(replay.catalog, name) for name in replay.instruments]
+        policies, model_ids, model_hashes = _policies(replay, spec)
+        replay.out.mkdir(parents=True, exist_ok=True)
+        for stale in ("summary.json", "report.html"):
+            (replay.out / stale).unlink(missing_ok=True)
+        recorder = RunRecorder(replay.out)
+        stream = ReplayStream(
+            replay.catalog,
+            infos,
+            ReplayRange(config.market.base_interval, replay.start_ns, replay.end_ns, config.backtest.chunk_days),
+            away=config.cost_params().away,
+        )
+        engine = _engine(config, infos)
+        try:
+            _add_components(engine, replay, infos, policies, stream, recorder, faults)
+            started = time.perf_counter()
+            _play(engine, stream, faults)
+            engine_seconds = time.perf_counter() - started
+        except BaseException:
+            recorder.discard()
+            raise
     account = engine.cache.account_for_venue(Venue(config.market.venue))
     balance = account.balance_total(Currency.from_str(CURRENCY)).as_decimal() if account is not None else Decimal(0)
     engine.dispose()
@@ -222,6 +226,23 @@ def _play(engine: BacktestEngine, stream: ReplayStream, faults: Faults) -> None:
     engine.end()
     if faults:
         raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
+
+
+@contextmanager
+def _interruptible(faults: Faults) -> Iterator[None]:
+    """Take note of Ctrl-C, to end at the next chunk: what it raises inside a handler, the engine would swallow."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(*_: object) -> None:
+        faults.interrupted = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _add_components(

@@ -9,7 +9,7 @@ __all__ = ["Faults", "HasFaults", "guarded", "recorded"]
 
 
 class Faults:
-    """What went wrong inside handlers of one run, in order, and whether a person interrupted it there."""
+    """What went wrong inside handlers of one run, in order, and whether a person wants it to end."""
 
     def __init__(self) -> None:
         self._found: list[str] = []
@@ -48,8 +48,6 @@ def recorded[S: HasFaults, **P](handler: Callable[Concatenate[S, P], None]) -> C
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             handler(self, *args, **kwargs)
-        except KeyboardInterrupt:  # the engine would swallow this too
-            self.faults.interrupted = True
         except Exception as error:  # noqa: BLE001 - the engine would swallow it; the run is failed with it instead
             self.faults.add(f"{type(self).__name__}.{handler.__name__}", error)
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from decimal import Decimal
@@ -226,6 +227,27 @@ def test_a_handler_that_raises_fails_the_run(replay, tmp_path):
     )
     with pytest.raises(AutotradeError, match=r"EnsembleActor.on_bar raised ZeroDivisionError: planted"):
         run_backtest(broken)
+
+
+def test_ctrl_c_while_the_engine_runs_ends_the_replay_and_leaves_nothing_behind(history, tmp_path):
+    out = tmp_path / "run"
+    running = subprocess.Popen(
+        [sys.executable, "run_backtest.py", "--catalog", str(history), "--out", str(out)],
+        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (out / ".fills.parquet.partial").exists():
+        assert running.poll() is None, "it ended before it began"
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, "autotrade: interrupted\n")
+    assert list(out.iterdir()) == []
+
+
+def test_a_directory_that_holds_a_run_is_not_overwritten(replay, summary):
+    result = command("--catalog", replay.catalog, "--out", replay.out)
+    assert result.returncode == 2
+    assert "exists and is not empty" in result.stderr
+    assert json.loads((replay.out / "summary.json").read_text())["fills_sha256"] == summary["fills_sha256"]
 
 
 @pytest.mark.parametrize(

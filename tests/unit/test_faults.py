@@ -51,17 +51,11 @@ def test_a_component_without_errors_has_no_faults():
     assert component.faults.first == ""
 
 
-def test_an_interrupt_inside_a_handler_is_kept_too():
-    class Interrupted(Component):
-        @guarded
-        def on_bar(self, value):
-            self.handled.append(value)
-            raise KeyboardInterrupt
-
-    component = Interrupted()
-    component.on_bar(1)
-    component.on_bar(2)
-    assert component.handled == [1]
-    assert component.faults.interrupted
-    assert component.faults
+def test_nothing_is_decided_after_an_interrupt():
+    component = Component()
+    component.on_bar(5)
+    component.faults.interrupted = True
+    component.on_bar(5)
+    component.on_fill(5)
+    assert component.handled == [2.0, -2.0]
     assert component.faults.first == ""
