@@ -35,6 +35,7 @@ from core.actions import ActionSpec
 from core.bars import bar_type
 from core.features import FeatureSpec, feature_spec
 from core.protocols import Policy
+from core.times import iso
 from run_backtest import Replay, run_backtest
 
 DAYS = 120
@@ -135,7 +136,7 @@ def _median(measure: Callable[[], float]) -> float:
 def _peak_rss_mb(catalog: Path, days: int, out: Path) -> float:
     """Return the peak memory of a replay of the last ``days`` in a process of its own."""
     series = next(s for s in list_series(catalog) if s.interval == "1m")
-    start = str(np.datetime64(series.last_ns - days * DAY_NS, "s"))
+    start = iso(series.last_ns - days * DAY_NS)
     command = [
         sys.executable,
         "run_backtest.py",
