@@ -92,7 +92,8 @@ def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Rep
         sample = config.sample
         notes.print(
             f"The catalog is empty: writing {sample.days} days of a SYNTHETIC market (seed {sample.seed}) "
-            f"to {catalog}; no real price is in it."
+            f"to {catalog}; no real price is in it.",
+            soft_wrap=True,
         )
         names = (write_sample(catalog, seed=sample.seed, days=sample.days),)
         series = _series(catalog, config)
