@@ -50,5 +50,5 @@ format: .venv/.develop  ## format and mend what can be mended
 .venv/.develop: $(LOCK)
 	$(find_uv)
 	@echo "installing the runtime, training and development packages (PyTorch is large)"
-	@$(UV) sync --frozen --extra train --quiet
+	@$(UV) sync --frozen --extra train --extra cluster --quiet
 	@touch .venv/.runtime $@

@@ -83,6 +83,8 @@ class Catalog(Section, frozen=True, kw_only=True):
     path: Annotated[Folder, Meta(description="market data (Parquet)")]
     models_path: Annotated[Folder, Meta(description="where a trainer writes artifacts")]
     runs_path: Annotated[Folder, Meta(description="where a run writes its results")]
+    studies_path: Annotated[Folder, Meta(description="where a study keeps its models, runs and verdict")]
+    ledger_path: Annotated[Folder, Meta(description="the record of every trial ever begun (SQLite)")]
     models: Annotated[
         tuple[Folder, ...], Meta(min_length=1, description="artifact directories of the ensemble; * and ? match names")
     ]
