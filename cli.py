@@ -24,6 +24,10 @@ COMMANDS = {
     "config": "show or compare configurations",
     "data": "import, download, check and list market data",
     "train": "train an ensemble and export its artifacts",
+    "tune": "search hyper-parameters, every trial in the ledger",
+    "study": "train and replay folds x seeds x algorithms, walking forward",
+    "select": "hold a study to the golden rule and choose an ensemble",
+    "models": "list, show, compare and verify artifacts",
     "backtest": "replay a range of the catalog and write a report",
 }
 """Commands by name; ``commands/<name>.py`` is loaded only when it is the one that was asked for."""

@@ -27,7 +27,7 @@ from actors.risk import RiskActor
 from adapters.catalog import InstrumentInfo, data_hash, instrument, read_bars, read_funding
 from adapters.instruments import to_engine
 from adapters.model_store import load_manifest
-from adapters.onnx_policy import OnnxEnsemble
+from adapters.onnx_policy import OnnxEnsemble, load_checked
 from adapters.recorder import RunRecorder, digest
 from adapters.replay_stream import ReplayRange, ReplayStream
 from adapters.report import summarise, write_report
@@ -162,9 +162,11 @@ def _policies(replay: Replay, spec: FeatureSpec) -> tuple[Mapping[str, Policy], 
         return replay.policies, first.model_ids, []
     if not replay.models:
         raise UsageError("no models to replay; name artifacts with --models, or train some with `autotrade train`")
-    ensemble = OnnxEnsemble.load(replay.models, spec=spec)
-    _check_votes(replay.config, len(ensemble.model_ids))
-    return dict.fromkeys(replay.instruments, ensemble), ensemble.model_ids, ensemble.model_hashes
+    artifacts = [load_checked(path, spec=spec) for path in replay.models]
+    _check_votes(replay.config, len(artifacts))
+    ensembles = {name: OnnxEnsemble(artifacts) for name in replay.instruments}  # each remembers its own market
+    first = next(iter(ensembles.values()))
+    return ensembles, first.model_ids, first.model_hashes
 
 
 def _check_votes(config: AppConfig, models: int) -> None:

@@ -20,7 +20,8 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What a policy's output means.
 
     ``discrete``: the network gives one probability per entry of ``levels`` (strictly rising, within [-1, 1], with 0
-    among them). ``continuous``: it gives the mean and the standard deviation of a level.
+    among them). ``continuous``: it gives the mean and the standard deviation of a normal variable whose tanh is the
+    level; ``levels`` are not read.
     """
 
     kind: Literal["discrete", "continuous"] = "discrete"
@@ -79,10 +80,18 @@ def decode_discrete(probabilities: FloatArray, levels: FloatArray) -> tuple[Floa
 
 @compiled
 def decode_continuous(mean_std: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Decode (mean, standard deviation) of a normal level, one row a model, into votes.
+    """Decode (mean, standard deviation) of a normal variable whose tanh is the level, one row a model, into votes.
 
-    The level is the mean clipped to [-1, 1]; the confidence is the probability that the level has the sign of its
-    mean, ``Phi(|mean| / std)``. Invalid rows (NaN, negative deviation) vote NaN with confidence 0.
+    Parameters
+    ----------
+    mean_std : float64[N, 2]
+        Before squashing.
+
+    Returns
+    -------
+    tuple[float64[N], float64[N]]
+        The tanh of the mean, and the probability that the level has that sign, ``Phi(|mean| / std)``: tanh keeps signs.
+        An invalid row (NaN, infinity, negative deviation) votes NaN with confidence 0.
     """
     n = mean_std.shape[0]
     voted = np.empty(n)
@@ -92,7 +101,7 @@ def decode_continuous(mean_std: FloatArray) -> tuple[FloatArray, FloatArray]:
         if not np.isfinite(mean) or not np.isfinite(std) or std < 0.0:
             voted[i] = np.nan
             continue
-        voted[i] = max(-1.0, min(1.0, mean))
+        voted[i] = math.tanh(mean)
         ratio = abs(mean) / std if std > 0.0 else np.inf
         confidence[i] = 0.5 * (1.0 + math.erf(ratio / math.sqrt(2.0)))
     return voted, confidence

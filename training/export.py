@@ -1,4 +1,4 @@
-"""From a trained policy to an artifact: canonical graph, proof of equality, golden vectors, manifest."""
+"""From a trained algorithm to an artifact: canonical network, proof of equality, golden vectors, manifest."""
 
 import platform
 import subprocess
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from adapters.model_store import (
     ExportCheck,
@@ -19,14 +18,16 @@ from adapters.model_store import (
     sha256_of,
     write_artifact,
 )
-from adapters.network import CLIP, INPUT, OUTPUT, Activation, Network, network_to_onnx
-from adapters.onnx_policy import load_checked, open_session
+from adapters.network import Network
+from adapters.network_graph import network_to_onnx
+from adapters.onnx_policy import answers, load_checked
 from core.actions import ActionSpec
 from core.bars import bar_type
 from core.errors import ArtifactError
 from core.features import FeatureSpec
 from core.observation import POSITION_COLUMNS
-from training.market import Normaliser
+from core.selection import Calibrated
+from training.policy_network import network_of, policy_answers
 
 __all__ = ["EQUALITY_ROWS", "EQUALITY_TOLERANCE", "check_equality", "export", "git_revision", "network_of", "versions"]
 
@@ -34,70 +35,51 @@ Float32Array = npt.NDArray[np.float32]
 
 EQUALITY_ROWS = 10_000
 EQUALITY_TOLERANCE = 1e-5
-"""Largest difference of a probability between the trainer's network and the exported graph."""
+"""Largest difference of an answer between the trainer's network and the exported graph."""
+_SEQUENCE = 50
+"""Decisions in a row on which recurrent networks are compared."""
 _GOLDEN_ROWS = 16
 
 
-def network_of(policy: Any, normaliser: Normaliser) -> Network:
-    """Return the canonical network of a stable-baselines3 actor-critic policy.
-
-    Its policy layers and its action layer are read; the value function stays behind.
-
-    Raises
-    ------
-    ArtifactError
-        For a policy that is not a plain perceptron with one kind of activation.
-    """
-    layers = [*policy.mlp_extractor.policy_net, policy.action_net]
-    linear = [layer for layer in layers if isinstance(layer, torch.nn.Linear)]
-    between = {type(layer).__name__ for layer in layers if not isinstance(layer, torch.nn.Linear)}
-    names: dict[str, Activation] = {"Tanh": "Tanh", "ReLU": "Relu"}
-    if len(between) != 1 or not between <= set(names) or len(layers) != 2 * len(linear) - 1:
-        raise ArtifactError(f"a policy of layers {[type(layer).__name__ for layer in layers]} cannot be exported")
-    return Network(
-        normaliser.mean,
-        normaliser.scale,
-        tuple(np.ascontiguousarray(layer.weight.detach().numpy().T) for layer in linear),
-        tuple(layer.bias.detach().numpy().copy() for layer in linear),
-        names[between.pop()],
-    )
-
-
-def check_equality(policy: Any, network: Network, observations: Float32Array) -> ExportCheck:
-    """Compare the trainer's probabilities with those of the exported graph.
+def check_equality(model: Any, network: Network, observations: Float32Array) -> ExportCheck:
+    """Compare what the trainer's own layers say with what the exported graph says.
 
     Parameters
     ----------
-    policy : stable_baselines3 policy
-        Takes normalised observations.
+    model : stable_baselines3 algorithm
+        Any of the six; its policy takes normalised observations.
     network : Network
-        As `network_of` returns it.
+        As `network_of` returns it, its confidence calibrated or not.
     observations : float32[n, D]
-        Not normalised.
+        Not normalised. A recurrent network takes them as sequences of 50.
 
     Raises
     ------
     ArtifactError
         Where they differ by more than `EQUALITY_TOLERANCE`, or on too few rows.
     """
-    if len(observations) < EQUALITY_ROWS:
-        raise ArtifactError(f"equality was asked for on {len(observations)} rows, at least {EQUALITY_ROWS} are needed")
-    found = open_session(network_to_onnx(network)).run([OUTPUT], {INPUT: observations})[0]
-    scaled = np.clip((observations - network.mean) * network.scale, -CLIP, CLIP, dtype=np.float32)
-    with torch.no_grad():
-        wanted = policy.get_distribution(torch.from_numpy(scaled)).distribution.probs.numpy()
-    difference = float(np.abs(found - wanted).max())
+    rows = len(observations)
+    if rows < EQUALITY_ROWS:
+        raise ArtifactError(f"equality was asked for on {rows} rows, at least {EQUALITY_ROWS} are needed")
+    steps = 1 if network.lstm is None else _SEQUENCE
+    sequences = -(-rows // steps)
+    given = np.resize(observations, (sequences, steps, observations.shape[1])).swapaxes(0, 1)
+    given = np.ascontiguousarray(given)
+    found = answers(network, given)[0]
+    difference = float(np.abs(found - policy_answers(model, network, given)).max())
     if not difference <= EQUALITY_TOLERANCE:
         raise ArtifactError(
-            f"the exported graph differs from the trained network by {difference:.2g} over {len(observations)} rows, "
+            f"the exported graph differs from the trained network by {difference:.2g} over {rows} rows, "
             f"at most {EQUALITY_TOLERANCE} is allowed; nothing was written"
         )
-    return ExportCheck(rows=len(observations), max_abs_difference=difference)
+    return ExportCheck(rows=rows, max_abs_difference=difference)
 
 
 def versions() -> dict[str, str]:
     """Return the versions of everything that a training depends on."""
-    names = ("numpy", "numba", "torch", "stable-baselines3", "gymnasium", "onnx", "onnxruntime", "autotrade")
+    names = (
+        "numpy", "numba", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "onnx", "onnxruntime", "autotrade",
+    )  # fmt: skip
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in names:
         try:
@@ -120,8 +102,8 @@ def git_revision(directory: Path) -> str:
 def export(
     directory: Path,
     *,
-    policy: Any,
-    normaliser: Normaliser,
+    model: Any,
+    network: Network,
     observations: Float32Array,
     spec: FeatureSpec,
     actions: ActionSpec,
@@ -129,6 +111,7 @@ def export(
     training: Training,
     costs: TrainedWith,
     selection: dict[str, float],
+    calibration: Calibrated | None,
 ) -> Manifest:
     """Write a policy as an artifact, then load it back with every check.
 
@@ -136,30 +119,39 @@ def export(
     ----------
     directory : Path
         Made here; its name is the model's.
-    policy : stable_baselines3 policy
-        Takes normalised observations.
+    model : stable_baselines3 algorithm
+        What the network must be equal to; its policy takes normalised observations.
+    network : Network
+        What is written: `network_of` the model, its confidence calibrated.
     observations : float32[n, D]
-        At least `EQUALITY_ROWS`, not normalised; the golden vectors are spread over them.
-    normaliser, spec, actions, instruments, training, costs, selection
-        Written into the graph and the manifest.
+        At least `EQUALITY_ROWS`, not normalised; the golden vectors of a recurrent network are the first of them, in
+        their order, those of others are spread over them.
+    spec, actions, instruments, training, costs, selection, calibration
+        Written into the manifest.
+
+    Returns
+    -------
+    Manifest
+        As it was read back.
 
     Raises
     ------
     ArtifactError
         Where the graph is not equal to the policy, or the directory exists.
     """
-    network = network_of(policy, normaliser)
-    checked = check_equality(policy, network, observations)
+    checked = check_equality(model, network, observations)
     model_bytes = network_to_onnx(network)
-    golden = observations[np.linspace(0, len(observations) - 1, _GOLDEN_ROWS).astype(int)]
-    answers = open_session(model_bytes).run([OUTPUT], {INPUT: golden})[0]
+    spread = np.linspace(0, len(observations) - 1, _GOLDEN_ROWS).astype(int)
+    golden = observations[spread if network.lstm is None else np.arange(_GOLDEN_ROWS)]
+    said, states = answers(network, golden[:, np.newaxis, :])
     manifest = Manifest(
-        format=1,
+        format=2,
         model_id=directory.name,
         features=spec,
         features_digest=spec.digest,
         position_columns=POSITION_COLUMNS,
         actions=actions,
+        recurrent_width=0 if network.lstm is None else network.lstm.width,
         instruments=instruments,
         bar_types=tuple(bar_type(name, spec.base_interval) for name in instruments),
         decision_interval=spec.decision_interval,
@@ -168,14 +160,18 @@ def export(
         versions=versions(),
         git_revision=git_revision(Path(__file__).parent),
         selection=selection,
+        calibration=calibration,
         export=checked,
-        golden=Golden(observations=_rows(golden), probabilities=_rows(answers)),
+        golden=Golden(
+            observations=_rows(golden),
+            answers=_rows(said[:, 0, :]),
+            states=_rows(states[:, 0, :]) if network.lstm is not None else [],
+        ),
         sha256=sha256_of(model_bytes),
         signature=None,
     )
     write_artifact(directory, model_bytes=model_bytes, manifest=manifest)
-    load_checked(directory, spec=spec)
-    return manifest
+    return load_checked(directory, spec=spec).manifest
 
 
 def _rows(values: Float32Array) -> list[list[float]]:

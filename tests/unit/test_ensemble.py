@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.actions import ActionSpec, decode_continuous, decode_discrete
+from core.actions import decode_discrete
 from core.ensemble import (
     CONFIDENCE,
     MAJORITY,
@@ -21,7 +21,6 @@ from core.ensemble import (
     TallyParams,
     tally,
 )
-from core.errors import ConfigError
 
 LEVELS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 
@@ -91,23 +90,3 @@ def test_a_broken_model_does_not_vote():
     assert confidence[0] == 0.0
     params = TallyParams(MAJORITY, 2, 0.0, 0.0, 0.0)
     assert tally(voted, confidence, np.ones(2), params).abstention == NO_QUORUM
-
-
-def test_confidence_is_the_mass_on_the_direction_of_the_likeliest_action():
-    voted, confidence = decode_discrete(np.array([[0.05, 0.1, 0.25, 0.25, 0.35]]), LEVELS)
-    assert voted[0] == 1.0
-    assert confidence[0] == pytest.approx(0.6)
-
-
-def test_a_continuous_policy_is_as_sure_as_the_normal_distribution_says():
-    voted, confidence = decode_continuous(np.array([[0.3, 0.3], [2.0, 0.0], [0.0, 1.0], [np.inf, 1.0]]))
-    assert voted[:3].tolist() == [0.3, 1.0, 0.0]
-    assert confidence[0] == pytest.approx(0.8413447460685429)
-    assert confidence[1:3].tolist() == [1.0, 0.5]
-    assert np.isnan(voted[3])
-
-
-@pytest.mark.parametrize("levels", [(1.0, 0.0, -1.0), (-1.0, 1.0), (-2.0, 0.0, 1.0), (0.0, 0.0, 1.0)])
-def test_levels_that_are_no_action_map_are_refused(levels):
-    with pytest.raises(ConfigError, match="rise strictly"):
-        ActionSpec(levels=levels)
