@@ -93,20 +93,27 @@ def _engine_seconds(catalog: Path, instrument: str) -> float:
     return time.perf_counter() - began
 
 
-def _five_networks(spec: FeatureSpec) -> Policy:
+def five_networks(spec: FeatureSpec) -> list[Network]:
     """Return five networks of the demo's shape with random weights: they disagree and trade a lot."""
     rng = np.random.default_rng(5)
     width = spec.observation_width
     sizes = [(width, 64), (64, 64), (64, 5)]
-    artifacts: list[Any] = []
-    for number in range(5):
-        network = Network(
+    return [
+        Network(
             mean=np.zeros(width, np.float32),
             scale=np.ones(width, np.float32),
             weights=tuple(rng.normal(0, 1.5 / np.sqrt(a), (a, b)).astype(np.float32) for a, b in sizes),
             biases=tuple(np.zeros(b, np.float32) for _, b in sizes),
             activation="Tanh",
         )
+        for _ in range(5)
+    ]
+
+
+def ensemble(networks: list[Network]) -> Policy:
+    """Return networks as a policy, as if they had been loaded."""
+    artifacts: list[Any] = []
+    for number, network in enumerate(networks):
         manifest = SimpleNamespace(model_id=f"random-{number}", sha256=str(number), actions=ActionSpec())
         artifacts.append(SimpleNamespace(network=network, manifest=manifest))
     return OnnxEnsemble(artifacts)
@@ -123,7 +130,7 @@ def _product(catalog: Path, instrument: str, decision: str, out: Path) -> dict[s
         start_ns=series.first_ns,
         end_ns=series.last_ns,
         out=out,
-        policies={instrument: _five_networks(feature_spec("1m", decision))},
+        policies={instrument: ensemble(five_networks(feature_spec("1m", decision)))},
         report=False,
     )
     return run_backtest(replay)

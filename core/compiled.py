@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numba
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "inlined"]
 
 
 def _digest_of_sources() -> str:
@@ -29,4 +29,15 @@ def compiled[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     is driven by a loop over history or by one bar at a time. Division by zero follows IEEE 754, as in numpy.
     """
     jit: Any = numba.njit(cache=True, fastmath=False, error_model="numpy")
+    return cast("Callable[P, R]", jit(function))
+
+
+def inlined[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` into the functions that call it; it must neither make arrays nor return any.
+
+    The decision of an account is many small functions that hand a tape and all rules on. As calls they cost eighteen
+    times what they compute: arrays are passed by value, and the references of each are counted in and out. So their
+    bodies are taken into the caller, which holds the arrays, and nothing is counted. Arithmetic is as in `compiled`.
+    """
+    jit: Any = numba.njit(cache=True, fastmath=False, error_model="numpy", forceinline=True, _nrt=False)
     return cast("Callable[P, R]", jit(function))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from core.compiled import compiled
+from core.compiled import inlined
 
 __all__ = ["QUOTE_OFFSETS_NS", "CostParams", "ask_ticks", "bid_ticks", "commission", "quote_path", "ticks"]
 
@@ -27,31 +27,31 @@ class CostParams(NamedTuple):
     away: float
 
 
-@compiled
+@inlined
 def ticks(price: float, tick: float) -> int:
     """Return a price as a whole number of ticks, to the nearest."""
     return int(np.rint(price / tick))
 
 
-@compiled
+@inlined
 def bid_ticks(price: float, away: float, tick: float) -> int:
     """Return the price, in ticks, at which a market sell fills: rounded down."""
     return int(np.floor(price * (1.0 - away) / tick + 1e-6))
 
 
-@compiled
+@inlined
 def ask_ticks(price: float, away: float, tick: float) -> int:
     """Return the price, in ticks, at which a market buy fills: rounded up."""
     return int(np.ceil(price * (1.0 + away) / tick - 1e-6))
 
 
-@compiled
+@inlined
 def commission(notional: float, rate: float) -> float:
     """Return the fee on a notional (quote currency), rounded to 8 decimals as the venue books it."""
     return float(np.rint(abs(notional) * rate * 1e8) / 1e8)
 
 
-@compiled
+@inlined
 def quote_path(open_: float, high: float, low: float, close: float) -> tuple[float, float, float, float]:
     """Return a bar's four prices in the order in which they are taken to have traded."""
     if high - open_ < open_ - low:

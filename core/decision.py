@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.compiled import compiled
+from core.compiled import inlined
 from core.exits import EXIT_NONE, ExitParams, exit_reason, trailed_stop
 from core.risk import ALLOWED, HALTED, MIN_NOTIONAL, RiskParams, entry_verdict, risk_lots
 from core.sizing import SizingParams, signed_exposure
@@ -102,7 +102,7 @@ class Decided(NamedTuple):
     verdict: int
 
 
-@compiled
+@inlined
 def decide(
     level: float,
     confidence: float,

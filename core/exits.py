@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from core.compiled import compiled
+from core.compiled import inlined
 
 __all__ = [
     "EXIT_NONE",
@@ -49,7 +49,7 @@ class ExitParams(NamedTuple):
     max_holding_bars: int
 
 
-@compiled
+@inlined
 def exit_reason(
     side: int,
     close: float,
@@ -81,7 +81,7 @@ def exit_reason(
     return EXIT_NONE
 
 
-@compiled
+@inlined
 def trailed_stop(
     side: int, close: float, atr: float, entry_price: float, stop_price: float, params: ExitParams
 ) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from core.compiled import compiled
+from core.compiled import inlined
 
 __all__ = ["POSITION_COLUMNS", "observe", "position_inputs"]
 
@@ -13,7 +13,7 @@ POSITION_COLUMNS = ("exposure", "unrealised", "holding", "stop_distance", "drawd
 Float32Array = npt.NDArray[np.float32]
 
 
-@compiled
+@inlined
 def position_inputs(
     close: float,
     atr: float,
@@ -74,7 +74,7 @@ def position_inputs(
     return exposure, unrealised, holding, distance, depth
 
 
-@compiled
+@inlined
 def observe(
     features: Float32Array,
     exposure: float,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.compiled import compiled
+from core.compiled import inlined
 
 __all__ = [
     "ACTIVE",
@@ -110,13 +110,13 @@ class DayRisk(NamedTuple):
     state: int
 
 
-@compiled
+@inlined
 def next_state(state: int, event: int) -> int:
     """Return the state after ``event``, by the transition table."""
     return int(_TABLE[state, event])
 
 
-@compiled
+@inlined
 def drawdown_event(drawdown: float, limit: float) -> int:
     """Return what a day's drawdown (fraction, >= 0) means against its limit."""
     if drawdown >= limit:
@@ -126,7 +126,7 @@ def drawdown_event(drawdown: float, limit: float) -> int:
     return CALM
 
 
-@compiled
+@inlined
 def update_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) -> DayRisk:
     """Fold one mark-to-market equity into the gate's memory.
 
@@ -162,7 +162,7 @@ def update_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) -
     return DayRisk(day, high, drawdown, next_state(state, drawdown_event(drawdown, params.daily_drawdown)))
 
 
-@compiled
+@inlined
 def entry_verdict(
     state: int,
     volatility_rank: float,
@@ -186,7 +186,7 @@ def entry_verdict(
     return ALLOWED
 
 
-@compiled
+@inlined
 def risk_lots(
     size: int,
     side: int,

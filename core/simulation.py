@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from core.compiled import compiled
+from core.compiled import compiled, inlined
 from core.costs import CostParams, ask_ticks, bid_ticks, commission, quote_path
 from core.decision import Account, Decided, DecisionParams, Instrument, Market, Position, decide
 from core.risk import ACTIVE, DayRisk, update_day
@@ -83,7 +83,7 @@ def state_size(params: DecisionParams) -> int:
     return _RING + max(params.risk.max_entries_per_day, 1)
 
 
-@compiled
+@inlined
 def tick_price(count: float, tick: float) -> float:
     """Return the price of a whole number of ticks: the float nearest to the decimal, where 1 / tick is whole."""
     inverse = float(np.rint(1.0 / tick))
@@ -92,7 +92,7 @@ def tick_price(count: float, tick: float) -> float:
     return count * tick
 
 
-@compiled
+@inlined
 def stop_ticks(price: float, side: int, tick: float) -> float:
     """Return a stop's trigger in ticks: a long's rounded up, a short's down, at least 1 (`core.orders.stop_price`)."""
     nearest = float(np.rint(price / tick))
@@ -104,7 +104,7 @@ def stop_ticks(price: float, side: int, tick: float) -> float:
     return max(nearest, 1.0)
 
 
-@compiled
+@inlined
 def start(state: FloatArray, tape: Tape, row: int, equity: float, params: DecisionParams) -> None:
     """Begin an account at the close of ``row``: flat, with ``equity`` in cash, marked once."""
     state[:] = 0.0
@@ -116,7 +116,7 @@ def start(state: FloatArray, tape: Tape, row: int, equity: float, params: Decisi
     _mark(state, tape.clock[row, C.ts_close], params)
 
 
-@compiled
+@inlined
 def advance(
     state: FloatArray,
     tape: Tape,
@@ -231,7 +231,7 @@ def replay(
     return path
 
 
-@compiled
+@inlined
 def _trade(
     state: FloatArray,
     tape: Tape,
@@ -273,7 +273,7 @@ def _trade(
         state[X.entry_price] = 0.0
 
 
-@compiled
+@inlined
 def _mark(state: FloatArray, ts: int, params: DecisionParams) -> None:
     """Fold the row's equity into the gate's memory."""
     before = DayRisk(int(state[X.day]), state[X.high_water_mark], state[X.drawdown], int(state[X.gate]))
@@ -284,18 +284,20 @@ def _mark(state: FloatArray, ts: int, params: DecisionParams) -> None:
     state[X.gate] = after.state
 
 
-@compiled
+@inlined
 def _entries_since(state: FloatArray, ts: int) -> int:
     """Return how many of the remembered entries were decided after ``ts``; the newest come first."""
     ring = state.shape[0] - _RING
     entries = int(state[X.entries])
+    place = (entries - 1) % ring
     count = 0
-    while count < min(entries, ring) and state[_RING + (entries - 1 - count) % ring] > ts:
+    while count < min(entries, ring) and state[_RING + place] > ts:
         count += 1
+        place = place - 1 if place > 0 else ring - 1
     return count
 
 
-@compiled
+@inlined
 def _fill(state: FloatArray, lots: int, price_ticks: int, instrument: Instrument, costs: CostParams) -> None:
     """Fill signed lots at a price: average entry on the way in, realised profit on the way out, never a reversal."""
     price = tick_price(float(price_ticks), instrument.tick)
@@ -314,7 +316,7 @@ def _fill(state: FloatArray, lots: int, price_ticks: int, instrument: Instrument
     state[X.fills] += 1.0
 
 
-@compiled
+@inlined
 def _stop_out(state: FloatArray, bid: int, ask: int, instrument: Instrument, costs: CostParams) -> None:
     """Close the whole position at the quote that reached its stop."""
     lots = int(state[X.lots])
@@ -322,7 +324,7 @@ def _stop_out(state: FloatArray, bid: int, ask: int, instrument: Instrument, cos
     state[X.stops] += 1.0
 
 
-@compiled
+@inlined
 def _settle_funding(state: FloatArray, tape: Tape, due: int, instrument: Instrument, costs: CostParams) -> None:
     """Pay or receive a funding on the middle of the last quote before it; longs pay a positive rate."""
     lots = state[X.lots]
@@ -336,7 +338,7 @@ def _settle_funding(state: FloatArray, tape: Tape, due: int, instrument: Instrum
     state[X.funding] += paid
 
 
-@compiled
+@inlined
 def _within_reach(state: FloatArray, low: float, high: float, tick: float, away: float) -> bool:
     """Return whether prices between ``low`` and ``high`` can have reached the resting stop."""
     lots, stop = int(state[X.lots]), state[X.stop_price]
@@ -348,7 +350,7 @@ def _within_reach(state: FloatArray, low: float, high: float, tick: float, away:
     return ask_ticks(high, away, tick) >= trigger
 
 
-@compiled
+@inlined
 def _walk(
     state: FloatArray,
     tape: Tape,

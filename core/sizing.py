@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from core.compiled import compiled
+from core.compiled import inlined
 
 __all__ = ["SizingParams", "signed_exposure"]
 
@@ -23,7 +23,7 @@ class SizingParams(NamedTuple):
     rebalance_threshold: float
 
 
-@compiled
+@inlined
 def signed_exposure(level: float, confidence: float, volatility: float, params: SizingParams) -> float:
     """Return the wanted exposure as a signed fraction of equity.
 

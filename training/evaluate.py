@@ -6,30 +6,44 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from adapters.network import CLIP, Network
-from core.actions import decode_discrete
+from adapters.network import Network
+from core.actions import decode_continuous, decode_discrete
 from core.compiled import compiled
 from core.ensemble import SIGNALLED, TallyParams, tally
-from core.simulation import X, advance, start
+from core.performance import EquityCurve, daily_returns, max_drawdown, sharpe
+from core.simulation import X, advance, start, state_size
 from core.tape import R, Tape
 from training.episode import Rules, write_observation
+from training.packed import K, Packed, answer, fed, pack
 
 __all__ = ["Evaluation", "evaluate", "one_voter"]
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+_CHUNK_ROWS = 2_048
+"""Rows whose features go through the first layers at once: the product is large, and what it gives stays in cache."""
 
 
 class Evaluation(NamedTuple):
-    """What trading a range came to.
+    """What trading a range of k rows came to.
 
-    ``equity`` float64[k] at each row; ``total_return`` and ``max_drawdown`` fractions; ``sharpe`` annualised from
-    daily returns (365 days, no risk-free rate; 0 where they do not vary); ``fees``, ``funding`` (paid > 0) and
-    ``turnover`` in multiples of the starting equity; ``fills`` count; ``exposed`` share of rows with a position and
-    ``long`` share of those that were long (0 without any).
+    ``equity`` float64[k] and ``lots`` int64[k] at each row; ``levels``, ``confidences`` float64[k - 1] the signal that
+    was decided on at each row but the last (NaN and 0 where there was none), and ``targets`` int64[k - 1] the lots it
+    became; ``daily`` float64[d] the daily returns (`core.performance`).
+
+    ``total_return`` and ``max_drawdown`` fractions; ``sharpe`` annualised from daily returns (0 where they do not
+    vary); ``fees``, ``funding`` (paid > 0) and ``turnover`` in multiples of the starting equity; ``fills`` count;
+    ``exposed`` share of rows with a position and ``long`` share of those that were long (0 without any).
     """
 
     equity: FloatArray
+    lots: IntArray
+    levels: FloatArray
+    confidences: FloatArray
+    targets: IntArray
+    daily: FloatArray
     total_return: float
     max_drawdown: float
     sharpe: float
@@ -41,8 +55,9 @@ class Evaluation(NamedTuple):
     long: float
 
     def figures(self) -> dict[str, float]:
-        """Return everything but the curve, rounded for people."""
-        return {name: round(float(value), 6) for name, value in self._asdict().items() if name != "equity"}
+        """Return everything but the arrays, rounded for people."""
+        figures = self._asdict().items()
+        return {name: round(float(value), 6) for name, value in figures if not isinstance(value, np.ndarray)}
 
 
 def one_voter(params: TallyParams) -> TallyParams:
@@ -53,12 +68,13 @@ def one_voter(params: TallyParams) -> TallyParams:
 def evaluate(
     networks: Sequence[Network], tape: Tape, rows: tuple[int, int], rules: Rules, params: TallyParams
 ) -> Evaluation:
-    """Trade an ensemble of networks of one shape over a range of rows and measure the outcome.
+    """Trade an ensemble of networks over a range of rows and measure the outcome.
 
     Parameters
     ----------
     networks : Sequence[Network]
-        All with the action map ``rules.levels``.
+        Of any kinds and shapes; those with a softmax head have the action map ``rules.levels``. Recurrent ones know
+        nothing before the first row, and see the ready rows alone.
     tape : Tape
         Features not normalised.
     rows : tuple[int, int]
@@ -71,107 +87,92 @@ def evaluate(
     Raises
     ------
     ValueError
-        For networks of different shapes or fewer than two rows.
+        For no network, one that does not fit the tape or the action map, or fewer than two rows.
     """
     first, end = rows
-    if len({(n.shape, n.activation) for n in networks}) != 1 or end - first < 2:
-        raise ValueError(f"{len(networks)} networks over rows {first} to {end} cannot be evaluated together")
-    layers = range(len(networks[0].weights))
-    path = _trade(
-        tape,
-        first,
-        end,
-        rules,
-        params,
-        np.stack([n.mean for n in networks]),
-        np.stack([n.scale for n in networks]),
-        tuple(np.stack([n.weights[i] for n in networks]) for i in layers),
-        tuple(np.stack([n.biases[i] for n in networks]) for i in layers),
-        networks[0].activation == "Tanh",
-    )
-    return _measured(path, tape.ts_close[first:end], rules.starting_equity)
+    if not networks or end - first < 2:
+        raise ValueError(f"{len(networks)} networks over rows {first} to {end}: nothing can be evaluated")
+    width = tape.features.shape[1] + 5
+    for network in networks:
+        actions = len(rules.levels) if network.head == "softmax" else 2
+        if network.shape[0] != width or network.shape[-1] != actions:
+            raise ValueError(f"a network of shape {network.shape} does not turn {width} inputs into {actions} outputs")
+    packed = pack(networks)
+    state = np.zeros(state_size(rules.params))
+    start(state, tape, first, rules.starting_equity, rules.params)
+    memory = np.zeros(packed.states, dtype=np.float32)
+    path = np.empty((end - first, len(X)))
+    path[0] = state[: len(X)]
+    signals = np.empty((end - first - 1, 3))
+    ready = tape.ready
+    for begin in range(first, end - 1, _CHUNK_ROWS):
+        chunk = slice(begin, min(begin + _CHUNK_ROWS, end - 1))
+        known = np.where(ready[chunk, np.newaxis], tape.features[chunk], np.float32(0.0))
+        part = slice(chunk.start - first, chunk.stop - first)
+        inner = path[part.start + 1 : part.stop + 1]
+        _trade(tape, begin, rules, params, packed, fed(networks, known), state, memory, inner, signals[part])
+    return _measured(path, signals, tape.ts_close[first:end], rules.starting_equity)
 
 
-def _measured(path: FloatArray, ts_close: npt.NDArray[np.int64], starting_equity: float) -> Evaluation:
-    equity, lots, last = path[:, X.equity], path[:, X.lots], path[-1]
-    day = (ts_close - 1) // 86_400_000_000_000
-    daily = equity[np.append(np.flatnonzero(np.diff(day)), len(day) - 1)]
-    returns = np.diff(daily) / daily[:-1]
-    spread = float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0
-    held = lots != 0.0
+def _measured(path: FloatArray, signals: FloatArray, ts_close: IntArray, starting_equity: float) -> Evaluation:
+    equity, lots, last = path[:, X.equity].copy(), path[:, X.lots].astype(np.int64), path[-1]
+    curve = EquityCurve(ts_close, equity)
+    held = lots != 0
     return Evaluation(
         equity=equity,
+        lots=lots,
+        levels=signals[:, 0],
+        confidences=signals[:, 1],
+        targets=signals[:, 2].astype(np.int64),
+        daily=daily_returns(curve)[1],
         total_return=float(equity[-1] / starting_equity - 1.0),
-        max_drawdown=float(np.max(1.0 - equity / np.maximum.accumulate(equity))),
-        sharpe=float(np.mean(returns) / spread * np.sqrt(365.0)) if spread > 0.0 else 0.0,
+        max_drawdown=max_drawdown(curve) or 0.0,
+        sharpe=sharpe(curve) or 0.0,
         fees=float(last[X.fees] / starting_equity),
         funding=float(last[X.funding] / starting_equity),
         turnover=float(last[X.turnover] / starting_equity),
         fills=float(last[X.fills]),
         exposed=float(held.mean()),
-        long=float((lots[held] > 0.0).mean()) if held.any() else 0.0,
+        long=float((lots[held] > 0).mean()) if held.any() else 0.0,
     )
-
-
-@compiled
-def _layer(x: Float32Array, weights: Float32Array, biases: Float32Array, out: Float32Array) -> None:
-    """Write ``x @ weights + biases`` into ``out``."""
-    for j in range(biases.shape[0]):
-        out[j] = biases[j]
-    for i in range(x.shape[0]):
-        for j in range(biases.shape[0]):
-            out[j] += x[i] * weights[i, j]
 
 
 @compiled
 def _trade(
     tape: Tape,
     first: int,
-    end: int,
     rules: Rules,
     params: TallyParams,
-    mean: Float32Array,
-    scale: Float32Array,
-    weights: tuple[Float32Array, ...],
-    biases: tuple[Float32Array, ...],
-    tanh: bool,  # noqa: FBT001
-) -> FloatArray:
-    """Return the state of the account at each row, float64[end - first, len(State)]."""
-    models, width = mean.shape
-    actions = rules.levels.shape[0]
-    state = np.zeros(len(X) + max(rules.params.risk.max_entries_per_day, 1))
-    start(state, tape, first, rules.starting_equity, rules.params)
-    path = np.empty((end - first, len(X)))
-    path[0] = state[: len(X)]
-    observation = np.empty(width, dtype=np.float32)
-    probabilities = np.empty((models, actions))
-    voters = np.ones(models)
-    for row in range(first, end - 1):
+    packed: Packed,
+    given: Float32Array,
+    state: FloatArray,
+    memory: Float32Array,
+    path: FloatArray,
+    signals: FloatArray,
+) -> None:
+    """Trade the rows from ``first`` on for which features are given; write the states after, and the signals."""
+    models = packed.models.shape[0]
+    width = tape.features.shape[1]
+    observation = np.empty(width + 5, dtype=np.float32)
+    scratch = np.empty((2, packed.widest), dtype=np.float32)
+    said = np.empty((1, packed.widest))
+    levels, confidences, weights = np.empty(models), np.empty(models), np.ones(models)
+    for k in range(given.shape[0]):
+        row = first + k
         level, confidence, tradable = 0.0, 0.0, False
         if tape.rows[row, R.ready] == 1.0:
             write_observation(state, tape, row, rules, observation)
             for m in range(models):
-                x = np.empty(width, dtype=np.float32)
-                for i in range(width):
-                    value = (observation[i] - mean[m, i]) * scale[m, i]
-                    x[i] = min(max(value, np.float32(-CLIP)), np.float32(CLIP))
-                for i in range(len(weights)):
-                    out = np.empty(biases[i].shape[1], dtype=np.float32)
-                    _layer(x, weights[i][m], biases[i][m], out)
-                    if i < len(weights) - 1:
-                        for j in range(out.shape[0]):
-                            out[j] = np.tanh(out[j]) if tanh else max(out[j], np.float32(0.0))
-                    x = out
-                highest = x.max()
-                total = 0.0
-                for j in range(actions):
-                    probabilities[m, j] = np.exp(x[j] - highest)
-                    total += probabilities[m, j]
-                for j in range(actions):
-                    probabilities[m, j] /= total
-            levels, confidences = decode_discrete(probabilities, rules.levels)
-            result = tally(levels, confidences, voters, params)
+                count = answer(packed, m, given[k], observation[width:], memory, scratch, said[0])
+                if packed.models[m, K.normal] == 1:
+                    vote, trust = decode_continuous(said[:, :count])
+                else:
+                    vote, trust = decode_discrete(said[:, :count], rules.levels)
+                levels[m], confidences[m] = vote[0], trust[0]
+            result = tally(levels, confidences, weights, params)
             level, confidence, tradable = result.level, result.confidence, result.abstention == SIGNALLED
-        advance(state, tape, row, level, confidence, tradable, rules.instrument, rules.params, rules.costs)
-        path[row - first + 1] = state[: len(X)]
-    return path
+        decided = advance(state, tape, row, level, confidence, tradable, rules.instrument, rules.params, rules.costs)
+        path[k] = state[: len(X)]
+        signals[k, 0] = level if tradable else np.nan
+        signals[k, 1] = confidence if tradable else 0.0
+        signals[k, 2] = decided.target_lots
