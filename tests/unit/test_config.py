@@ -226,7 +226,7 @@ def test_a_wrong_type_is_refused_in_code(setting, wrong):
         ("market.base_interval=1h", 'market.decision_interval: "15m" is not a multiple of market.base_interval "1h"'),
         ("market.decision_interval=1m\nrisk.x=3", 'market.decision_interval: "1m\\nrisk.x=3" is not known'),
         ("ensemble.weights=[1, -1]", "ensemble.weights[1]: -1 is below the limit 0.0; choose 0 to 100"),
-        ("sizing.full_confidence=0.1", "sizing.full_confidence: 0.1 is below ensemble.min_confidence 0.4; choose"),
+        ("sizing.full_confidence=0.1", "sizing.full_confidence: 0.1 is below ensemble.min_confidence 0.35; choose"),
         ("download.um_url=fapi.binance.com", 'download.um_url: "fapi.binance.com" is not of the wanted form'),
     ],
 )  # fmt: skip
