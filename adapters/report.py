@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from adapters.report_page import render_page
+from adapters.report_shell import write_page
 from adapters.run_files import buy_and_hold, read_run
 from core import fills as trading
 from core import performance as perf
@@ -111,9 +112,7 @@ def write_report(out: Path, summary: Mapping[str, Any]) -> Path:
     config = out / "config.json"
     page = render_page(run, summary, config.read_text(encoding="utf-8") if config.is_file() else "")
     path = out / "report.html"
-    partial = out / ".report.html.partial"
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    write_page(path, page)
     return path
 
 

@@ -37,14 +37,16 @@
 
   const number = (digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const minus = (text) => text.replace("-", "\u2212");
+  // digits after the point that a step needs: 1 for 0.5, 2 for 0.25
+  function digits(step, most) {
+    const first = Math.max(0, -Math.floor(Math.log10(step || 1) + 1e-9));
+    const left = step * 10 ** first;
+    return Math.min(most, Math.abs(left - Math.round(left)) > 1e-6 ? first + 1 : first);
+  }
   function show(value, format, step) {
     if (value === undefined) return "";
-    if (format === "percent") {
-      const digits = step === undefined ? 1 : Math.max(0, Math.min(3, -Math.floor(Math.log10(step * 100) + 1e-9)));
-      return minus(number(digits).format(value * 100)) + "%";
-    }
-    const size = step ?? Math.abs(value) / 1e4;
-    return minus(number(size >= 1 ? 0 : Math.max(0, Math.min(8, -Math.floor(Math.log10(size || 1) + 1e-9)))).format(value));
+    if (format === "percent") return minus(number(step === undefined ? 1 : digits(step * 100, 3)).format(value * 100)) + "%";
+    return minus(number(digits(step ?? 10 ** Math.floor(Math.log10(Math.abs(value) / 1e4 || 1)), 8)).format(value));
   }
 
   function ticks(low, high, count) {
@@ -54,6 +56,15 @@
     const values = [];
     for (let v = Math.ceil(low / step - 1e-9) * step; v <= high + step * 1e-9; v += step) values.push(Math.abs(v) < step / 1e6 ? 0 : v);
     return { values, step };
+  }
+
+  // round values at about equal ratios; evenly spaced ones where those would be fewer than three
+  function logTicks(low, high, count) {
+    const values = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+      for (const m of high / low < 20 ? [1, 1.5, 2, 3, 5, 7] : [1, 2, 5]) if (m * 10 ** power >= low && m * 10 ** power <= high) values.push(m * 10 ** power);
+    }
+    return values.length < 3 ? ticks(low, high, count) : { values };
   }
 
   const DAY = 86400;
@@ -135,18 +146,25 @@
       for (let i = Math.max(before(t, view[0]), 0); i <= last; i++) { low = Math.min(low, v[i]); high = Math.max(high, v[i]); }
     }
     if (!(high > low)) { const size = Math.abs(high) || 1; return [low - size * 0.01, high + size * 0.01]; }
+    if (chart.log) { const room = (high / low) ** 0.05; return [low / room, high * room]; }
     const room = (high - low) * 0.05;
     return [low === chart.include && low === 0 ? 0 : low - room, high === chart.include && high === 0 ? 0 : high + room];
   }
 
   function drawLines(svg, inside, chart, x, left, width, height) {
     const [low, high] = limits(chart);
-    const y = (v) => TOP + (1 - (v - low) / (high - low)) * (height - TOP - BOTTOM);
-    const { values, step } = ticks(low, high, (height - TOP - BOTTOM) / (height < 200 ? 28 : 45));
+    const of = chart.log ? Math.log : (v) => v;
+    const y = (v) => TOP + (1 - (of(v) - of(low)) / (of(high) - of(low))) * (height - TOP - BOTTOM);
+    const { values, step } = (chart.log ? logTicks : ticks)(low, high, (height - TOP - BOTTOM) / (height < 200 ? 28 : 45));
     for (const v of values) {
       const base = v === chart.include ? " base" : "";
       svg.insertBefore(element("line", { class: `grid${base}`, x1: left, x2: width - RIGHT, y1: y(v), y2: y(v) }), inside);
-      element("text", { class: "tick", x: left - 8, y: y(v) + 4, "text-anchor": "end" }, svg).textContent = show(v, chart.format, step);
+      element("text", { class: "tick", x: left - 8, y: y(v) + 4, "text-anchor": "end" }, svg).textContent = show(v, chart.format, step ?? v);
+    }
+    for (const { t, name } of chart.borders ?? []) {
+      if (t < view[0] || t > view[1]) continue;
+      element("line", { class: "border", x1: x(t), x2: x(t), y1: TOP, y2: height - BOTTOM }, inside);
+      element("text", { class: "tick", x: x(t) + 4, y: TOP + 10 }, inside).textContent = name;
     }
     if (chart.include !== undefined && chart.include !== 0) {
       element("line", { class: "grid base", x1: left, x2: width - RIGHT, y1: y(chart.include), y2: y(chart.include) }, inside);

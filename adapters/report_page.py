@@ -1,13 +1,11 @@
 """The report of a run as one HTML page that needs no network: what it made, what it cost, and why it traded."""
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from adapters.report_charts import chart_data
+from adapters.report_shell import html_page, shown_day
 from adapters.report_tables import (
     bps,
     count_table,
@@ -28,7 +26,6 @@ from core.fills import RoundTrip, round_trips
 
 __all__ = ["render_page"]
 
-_HERE = Path(__file__).parent
 _FEW_TRIPS = 100
 _GLYPHS = {
     "long": '<path class="mark long" d="M0 9 5 0l5 9z"/>',
@@ -52,7 +49,6 @@ def render_page(run: Run, summary: Mapping[str, Any], config: str) -> str:
     """
     trips = round_trips(run.fills)
     charts = chart_data(run, summary)
-    data = json.dumps(charts, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     title = f"{', '.join(run.instruments)} {summary.get('run_id', '')}"
     body = "".join(
         (
@@ -66,30 +62,7 @@ def render_page(run: Run, summary: Mapping[str, Any], config: str) -> str:
             _provenance(summary, config),
         )
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)} \u00b7 autotrade</title>
-<style>
-{_asset("report_page.css")}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<button id="reset" type="button">Show the whole run</button>
-<script type="application/json" id="chart-data">{data}</script>
-<script>
-{_asset("report_charts.js")}</script>
-</body>
-</html>
-"""
-
-
-def _asset(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
+    return html_page(title=title, body=body, styles=("report_page.css",), charts=charts)
 
 
 def _header(run: Run, summary: Mapping[str, Any]) -> str:
@@ -104,9 +77,9 @@ def _header(run: Run, summary: Mapping[str, Any]) -> str:
     if summary.get("in_sample"):
         badge += (
             '<p class="badge"><b>IN SAMPLE</b> A model was trained on bars up to '
-            f"{_day(summary['models_trained_until'])}, which this run replays. It is no evidence of anything.</p>"
+            f"{shown_day(summary['models_trained_until'])}, which this run replays. It is no evidence of anything.</p>"
         )
-    span = f"{_day(summary.get('start'))} \u2013 {_day(summary.get('end'))}"
+    span = f"{shown_day(summary.get('start'))} \u2013 {shown_day(summary.get('end'))}"
     facts = (
         span,
         f"{summary.get('bars', 0):,} bars",
@@ -337,11 +310,3 @@ hashes of decisions and fills.{speed}</p>
 
 def _synthetic(run: Run, summary: Mapping[str, Any]) -> bool:
     return bool(summary.get("synthetic")) or any(name.startswith("SYNTH") for name in run.instruments)
-
-
-def _day(text: object) -> str:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return "?"
-    return f"{moment.day} {moment:%b %Y}"

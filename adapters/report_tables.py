@@ -1,9 +1,10 @@
 """The tables of a report as HTML, and how its numbers are written."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pyarrow.compute as pc
@@ -18,12 +19,14 @@ __all__ = [
     "duration",
     "extremes_table",
     "hash_table",
+    "known",
     "money",
     "monthly_table",
     "percent",
     "ratio",
     "reason_of",
     "signed",
+    "table",
     "tone",
     "trips_table",
 ]
@@ -32,24 +35,29 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 EXTREMES = 5
 
 
+def known(value: float | None) -> TypeGuard[float]:
+    """Return whether there is a figure to write; a dash stands for one that is undefined."""
+    return value is not None and math.isfinite(value)
+
+
 def percent(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
     """Write a fraction as per cent, for people only."""
-    return "\u2013" if value is None else _minus(f"{value:{'+' if sign else ''}.{digits}%}")
+    return _minus(f"{value:{'+' if sign else ''}.{digits}%}") if known(value) else "\u2013"
 
 
 def money(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
     """Write an amount of quote currency."""
-    return "\u2013" if value is None else _minus(f"{value:{'+' if sign else ''},.{digits}f}")
+    return _minus(f"{value:{'+' if sign else ''},.{digits}f}") if known(value) else "\u2013"
 
 
 def ratio(value: float | None, digits: int = 2) -> str:
     """Write a plain number."""
-    return "\u2013" if value is None else _minus(f"{value:,.{digits}f}")
+    return _minus(f"{value:,.{digits}f}") if known(value) else "\u2013"
 
 
 def bps(value: float | None) -> str:
     """Write basis points."""
-    return "\u2013" if value is None else f"{_minus(f'{value:.2f}')} bps"
+    return f"{_minus(f'{value:.2f}')} bps" if known(value) else "\u2013"
 
 
 def signed(value: float | None) -> str:
@@ -59,7 +67,7 @@ def signed(value: float | None) -> str:
 
 def tone(value: float | None) -> str:
     """Return the class that colours a gain or a loss."""
-    return "" if not value else "gain" if value > 0.0 else "loss"
+    return "" if not known(value) or value == 0.0 else "gain" if value > 0.0 else "loss"
 
 
 def duration(seconds: float | None) -> str:
@@ -93,7 +101,7 @@ def monthly_table(curve: EquityCurve) -> str:
         whole = float(np.prod([1.0 + value for (y, _), value in months.items() if y == year]) - 1.0)
         rows.append(f'<tr><th scope="row">{year}</th>{cells}<td class="year">{percent(whole, 1, sign=True)}</td></tr>')
     return (
-        f'<div class="wide"><table class="months"><thead><tr><th></th>{head}<th scope="col">Year</th></tr></thead>'
+        f'<div class="wide"><table class="months heat"><thead><tr><th></th>{head}<th scope="col">Year</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -132,7 +140,7 @@ def trips_table(label: str, trips: Sequence[RoundTrip], group: Callable[[RoundTr
         f'<th scope="col">{escape(label)}</th><th class="n" scope="col">trips</th><th class="n" scope="col">won</th>'
         '<th class="n" scope="col">factor</th><th class="n" scope="col">profit</th><th></th>'
     )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def reason_of(run: Run) -> Callable[[RoundTrip], str]:
@@ -159,7 +167,7 @@ def extremes_table(trips: Sequence[RoundTrip], reason: Callable[[RoundTrip], str
         '<th class="n" scope="col">entry price</th><th class="n" scope="col">exit price</th>'
         '<th class="n" scope="col">held</th><th class="n" scope="col">exit</th><th class="n" scope="col">profit</th>'
     )
-    return f'<div class="wide">{_table(head, rows)}</div>'
+    return f'<div class="wide">{table(head, rows)}</div>'
 
 
 def count_table(label: str, run: Run, column: str, empty: str) -> str:
@@ -177,7 +185,7 @@ def count_table(label: str, run: Run, column: str, empty: str) -> str:
         f'<th scope="col">{escape(label)}</th><th class="n" scope="col">decisions</th>'
         '<th class="n" scope="col">share</th><th></th>'
     )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def hash_table(summary: Mapping[str, Any]) -> str:
@@ -189,14 +197,15 @@ def hash_table(summary: Mapping[str, Any]) -> str:
             rows.extend(_hash(f"model {name}", digest) for name, digest in zip(names, value, strict=False))
         elif key.endswith(("_hash", "_sha256")):
             rows.append(_hash(key.removesuffix("_sha256").removesuffix("_hash"), value))
-    return _table('<th scope="col">what</th><th scope="col">SHA-256</th>', rows)
+    return table('<th scope="col">what</th><th scope="col">SHA-256</th>', rows)
 
 
 def _hash(name: str, value: object) -> str:
     return f'<tr><th scope="row">{escape(name)}</th><td><code>{escape(str(value))}</code></td></tr>'
 
 
-def _table(head: str, rows: Iterable[str]) -> str:
+def table(head: str, rows: Iterable[str]) -> str:
+    """Return a table of the cells of its head and its rows, which are markup."""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
