@@ -13,7 +13,7 @@ from configs.section import settings_of
 ROOT = Path(__file__).parents[1]
 
 PACKAGES = ("core", "configs", "adapters", "actors", "strategies", "training", "commands", "benchmarks")
-ROOTS = ("cli", "run_backtest")
+ROOTS = ("cli", "run_backtest", "run_study")
 OURS = {*PACKAGES, *ROOTS}
 
 MAY_IMPORT = {
@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "commands": OURS - {"benchmarks"},
     "benchmarks": OURS,
     "cli": OURS - {"benchmarks"},
-    "run_backtest": OURS - {"benchmarks", "training"},
+    "run_backtest": OURS - {"benchmarks", "training", "run_study"},
+    "run_study": OURS - {"benchmarks"},
 }
 """Packages of ours by importer: decisions know nobody, shells know decisions, only the outermost know everyone."""
 
@@ -47,6 +48,10 @@ ONLY_IN = {
     "nautilus_trader": {"actors", "strategies", "adapters", "run_backtest", "benchmarks"},
     "torch": {"training"},
     "stable_baselines3": {"training"},
+    "sb3_contrib": {"training"},
+    "optuna": {"training"},
+    "joblib": {"training"},
+    "ray": {"training"},
     "gymnasium": {"training"},
     "onnxruntime": {"adapters", "training"},
     "onnx": {"adapters", "training"},
@@ -54,7 +59,7 @@ ONLY_IN = {
 }
 """Where a package may be imported at all."""
 
-STARTED_BY_NAME = {"cli", "run_backtest", "benchmarks.__main__"}
+STARTED_BY_NAME = {"cli", "run_backtest", "run_study", "benchmarks.__main__"}
 """Entry points; `cli` loads ``commands.*`` and `benchmarks` its ``bench_*`` by name."""
 
 TWINS = {"adapters.scripted_policy"}
