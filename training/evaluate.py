@@ -11,19 +11,16 @@ from core.actions import decode_continuous, decode_discrete
 from core.compiled import compiled
 from core.ensemble import SIGNALLED, TallyParams, tally
 from core.performance import EquityCurve, daily_returns, max_drawdown, sharpe
-from core.simulation import X, advance, start, state_size
+from core.simulation import X, advance, start
 from core.tape import R, Tape
 from training.episode import Rules, write_observation
-from training.packed import K, Packed, answer, fed, pack
+from training.packed import K, Packed, answer, pack
 
 __all__ = ["Evaluation", "evaluate", "one_voter"]
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-
-_CHUNK_ROWS = 2_048
-"""Rows whose features go through the first layers at once: the product is large, and what it gives stays in cache."""
 
 
 class Evaluation(NamedTuple):
@@ -97,20 +94,7 @@ def evaluate(
         actions = len(rules.levels) if network.head == "softmax" else 2
         if network.shape[0] != width or network.shape[-1] != actions:
             raise ValueError(f"a network of shape {network.shape} does not turn {width} inputs into {actions} outputs")
-    packed = pack(networks)
-    state = np.zeros(state_size(rules.params))
-    start(state, tape, first, rules.starting_equity, rules.params)
-    memory = np.zeros(packed.states, dtype=np.float32)
-    path = np.empty((end - first, len(X)))
-    path[0] = state[: len(X)]
-    signals = np.empty((end - first - 1, 3))
-    ready = tape.ready
-    for begin in range(first, end - 1, _CHUNK_ROWS):
-        chunk = slice(begin, min(begin + _CHUNK_ROWS, end - 1))
-        known = np.where(ready[chunk, np.newaxis], tape.features[chunk], np.float32(0.0))
-        part = slice(chunk.start - first, chunk.stop - first)
-        inner = path[part.start + 1 : part.stop + 1]
-        _trade(tape, begin, rules, params, packed, fed(networks, known), state, memory, inner, signals[part])
+    path, signals = _trade(tape, first, end, rules, params, pack(networks))
     return _measured(path, signals, tape.ts_close[first:end], rules.starting_equity)
 
 
@@ -139,31 +123,24 @@ def _measured(path: FloatArray, signals: FloatArray, ts_close: IntArray, startin
 
 @compiled
 def _trade(
-    tape: Tape,
-    first: int,
-    rules: Rules,
-    params: TallyParams,
-    packed: Packed,
-    given: Float32Array,
-    state: FloatArray,
-    memory: Float32Array,
-    path: FloatArray,
-    signals: FloatArray,
-) -> None:
-    """Trade the rows from ``first`` on for which features are given; write the states after, and the signals."""
+    tape: Tape, first: int, end: int, rules: Rules, params: TallyParams, packed: Packed
+) -> tuple[FloatArray, FloatArray]:
+    """Return the account at each row, float64[k, len(State)], and each signal with its target, float64[k - 1, 3]."""
     models = packed.models.shape[0]
-    width = tape.features.shape[1]
-    observation = np.empty(width + 5, dtype=np.float32)
-    scratch = np.empty((2, packed.widest), dtype=np.float32)
-    said = np.empty((1, packed.widest))
+    state = np.zeros(len(X) + max(rules.params.risk.max_entries_per_day, 1))
+    start(state, tape, first, rules.starting_equity, rules.params)
+    path, signals = np.empty((end - first, len(X))), np.empty((end - first - 1, 3))
+    path[0] = state[: len(X)]
+    observation = np.empty(tape.features.shape[1] + 5, dtype=np.float32)
+    memory = np.zeros(packed.states, dtype=np.float32)
+    scratch, said = np.empty((2, packed.widest), dtype=np.float32), np.empty((1, packed.widest))
     levels, confidences, weights = np.empty(models), np.empty(models), np.ones(models)
-    for k in range(given.shape[0]):
-        row = first + k
+    for row in range(first, end - 1):
         level, confidence, tradable = 0.0, 0.0, False
         if tape.rows[row, R.ready] == 1.0:
             write_observation(state, tape, row, rules, observation)
             for m in range(models):
-                count = answer(packed, m, given[k], observation[width:], memory, scratch, said[0])
+                count = answer(packed, m, observation, memory, scratch, said[0])
                 if packed.models[m, K.normal] == 1:
                     vote, trust = decode_continuous(said[:, :count])
                 else:
@@ -172,7 +149,8 @@ def _trade(
             result = tally(levels, confidences, weights, params)
             level, confidence, tradable = result.level, result.confidence, result.abstention == SIGNALLED
         decided = advance(state, tape, row, level, confidence, tradable, rules.instrument, rules.params, rules.costs)
-        path[k] = state[: len(X)]
-        signals[k, 0] = level if tradable else np.nan
-        signals[k, 1] = confidence if tradable else 0.0
-        signals[k, 2] = decided.target_lots
+        path[row - first + 1] = state[: len(X)]
+        signals[row - first, 0] = level if tradable else np.nan
+        signals[row - first, 1] = confidence if tradable else 0.0
+        signals[row - first, 2] = decided.target_lots
+    return path, signals
