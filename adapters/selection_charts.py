@@ -124,7 +124,7 @@ def histogram(
         tone = ("loss" if right <= 0.0 else "gain") if split else ""
         parts.append(
             f'<rect class="bin {tone}" x="{axis.across(left)}" width="{axis.wide(left, right)}" '
-            f'y="{heights.up(count)}" height="{heights.wide(0.0, float(count))}">'
+            f'y="{heights.up(float(count))}" height="{heights.wide(0.0, float(count))}">'
             f"<title>{_tick(left)} to {_tick(right)}: {count:,}</title></rect>"
         )
     parts += [_upright(style, value, axis) for style, value in marks]

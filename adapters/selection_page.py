@@ -333,13 +333,11 @@ def _diagrams(calibrated: Iterable[tuple[int, Member]]) -> str:
 
 def _conditions(selection: Selection) -> str:
     boxes = (
-        ("If costs had been", selection.stress, lambda: tables.stress_table(selection.stress)),
-        ("By regime", selection.regimes, lambda: tables.regimes_table(selection.regimes)),
-        ("Beside what anybody could have done", (1,), lambda: tables.baselines_table(selection)),
+        ("If costs had been", tables.stress_table(selection.stress) if selection.stress else ""),
+        ("By regime", tables.regimes_table(selection.regimes) if selection.regimes else ""),
+        ("Beside what anybody could have done", tables.baselines_table(selection)),
     )
-    shown = "".join(
-        f"<div><h3>{name}</h3>{table() if rows else _nothing('Not replayed.')}</div>" for name, rows, table in boxes
-    )
+    shown = "".join(f"<div><h3>{name}</h3>{table or _nothing('Not replayed.')}</div>" for name, table in boxes)
     fees = selection.figures.get("fees")
     note = "Every figure is of a replay over the same test ranges"
     note += f"; the ensemble paid {money(fees)} in fees." if known(fees) else "."

@@ -1,13 +1,15 @@
-"""Steps a second of another project's environment, alone and with stable-baselines3's PPO; runs in that project's own.
+"""Steps a second of another project's environment, alone and with stable-baselines3's PPO.
 
-``python peer_environments.py gym-trading-env|freqtrade SECONDS`` prints a JSON object. It imports nothing of this
-project, and the same torch, stable-baselines3 and market shape serve both: a random walk of 15-minute bars, 60 features.
+``python peer_environments.py gym-trading-env|freqtrade SECONDS`` prints a JSON object, by processor time. It runs in a
+virtual environment of that project (`benchmarks.peers`) and imports nothing of this one. Both see a random walk of
+15-minute bars with 60 features.
 """
 
 import json
 import sys
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ from stable_baselines3 import PPO
 BARS, FEATURES = 20_000, 60
 
 
-def market():
+def market() -> pd.DataFrame:
     """Return a random walk of bars with features named as gym-trading-env wants them."""
     rng = np.random.default_rng(0)
     close = 30_000.0 * np.exp(np.cumsum(rng.standard_t(4, BARS) * 0.002))
@@ -28,20 +30,20 @@ def market():
     return pd.DataFrame(frame, index=pd.date_range("2022-01-01", periods=BARS, freq="15min"))
 
 
-def gym_trading_env():
+def gym_trading_env() -> Any:
     """Return gym-trading-env's environment: five positions, 5 bps of fees."""
-    from gym_trading_env.environments import TradingEnv
+    from gym_trading_env.environments import TradingEnv  # noqa: PLC0415 - one of two is installed
 
     return TradingEnv(df=market(), positions=[-1, -0.5, 0, 0.5, 1], trading_fees=0.0005, verbose=0)
 
 
-def freqai():
+def freqai() -> Any:
     """Return FreqAI's five-action environment; its reward is the unrealised profit, less work than the example's."""
-    from freqtrade.freqai.RL.Base5ActionRLEnv import Base5ActionRLEnv
+    from freqtrade.freqai.RL.Base5ActionRLEnv import Base5ActionRLEnv  # noqa: PLC0415 - one of two is installed
 
     class Environment(Base5ActionRLEnv):
-        def calculate_reward(self, action):  # noqa: ARG002
-            return self.get_unrealized_profit()
+        def calculate_reward(self, action: int) -> float:  # noqa: ARG002
+            return float(self.get_unrealized_profit())
 
     bars = market()
     return Environment(
@@ -55,28 +57,28 @@ def freqai():
     )
 
 
-def alone(env, seconds):
+def alone(env: Any, seconds: float) -> float:
     """Return steps a second under random actions."""
     rng = np.random.default_rng(1)
     actions = rng.integers(env.action_space.n, size=100_000)
     env.reset()
-    steps, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
+    steps, began = 0, time.process_time()
+    while time.process_time() - began < seconds:
         for action in actions[steps % 100_000 :][:100]:
             _, _, terminated, truncated, _ = env.step(int(action))
             steps += 1
             if terminated or truncated:
                 env.reset()
-    return steps / (time.perf_counter() - began)
+    return steps / (time.process_time() - began)
 
 
-def trained(env, seconds, net_arch):
+def trained(env: Any, seconds: float, net_arch: list[int]) -> float:
     """Return steps a second of PPO's defaults for about so many seconds, whole rollouts and updates."""
     model = PPO("MlpPolicy", env, device="cpu", seed=1, verbose=0, policy_kwargs={"net_arch": net_arch})
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
+    began = time.process_time()
+    while time.process_time() - began < seconds:
         model.learn(2_048, reset_num_timesteps=False)
-    return model.num_timesteps / (time.perf_counter() - began)
+    return float(model.num_timesteps / (time.process_time() - began))
 
 
 if __name__ == "__main__":

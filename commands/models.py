@@ -61,10 +61,18 @@ def _list(args: argparse.Namespace, home: Path) -> int:
     if args.json:
         print(json.dumps({"models": rows}, indent=2))
         return 0
-    table = Table(
-        "model", "algorithm", "seed", "instruments", "trained until", "validation Sharpe", "calibration error"
-    )
-    table.add_column("sha256")
+    table = Table()
+    table.add_column("model", no_wrap=True, overflow="fold")
+    for name in (
+        "algorithm",
+        "seed",
+        "instruments",
+        "trained until",
+        "validation Sharpe",
+        "calibration error",
+        "sha256",
+    ):
+        table.add_column(name)
     for row in rows:
         if row["refused"]:
             table.add_row(Path(row["path"]).name, f"[red]refused[/red]: {row['refused']}")
@@ -72,7 +80,7 @@ def _list(args: argparse.Namespace, home: Path) -> int:
         figures = [_short(row[name]) for name in ("validation_sharpe", "calibration_error")]
         names = ", ".join(name.partition("-")[0] for name in row["instruments"])
         table.add_row(
-            row["model_id"], row["algorithm"], str(row["seed"]), names, row["trained_until"][:10], *figures,
+            Path(row["path"]).name, row["algorithm"], str(row["seed"]), names, row["trained_until"][:10], *figures,
             row["sha256"][:12],
         )  # fmt: skip
     _print(table)

@@ -218,10 +218,11 @@ def _announce(study: "Study", console: Console) -> None:
     console.print(table)
     each = len(record.folds) * len(record.seeds)
     total = each * len(record.algorithms)
-    seconds = sum(each * _seconds(study, algorithm) for algorithm in record.algorithms) / study.workers
+    at_a_time = 1 if study.backend == "serial" else study.workers
+    seconds = sum(each * _seconds(study, algorithm) for algorithm in record.algorithms) / at_a_time
     console.print(
         f"{total} trainings: {len(record.folds)} folds x {len(record.algorithms)} algorithms x {len(record.seeds)} "
-        f"seeds, {study.backend}, {study.workers if study.backend != 'serial' else 1} at a time; about "
+        f"seeds, {study.backend}, {at_a_time} at a time; about "
         f"{_span(seconds)} for all of them",
         soft_wrap=True,
     )
@@ -232,7 +233,7 @@ def _seconds(study: "Study", algorithm: str) -> float:
     record = study.record
     wanted = record.timesteps or int(record.hyperparameters[algorithm]["timesteps"])
     known = [
-        entry.outcome["seconds"] / entry.outcome["timesteps"]
+        float(entry.outcome["seconds"] / entry.outcome["timesteps"])
         for entry in (Ledger(study.ledger).entries() if study.ledger.exists() else ())
         if entry.purpose == "study" and entry.status == "finished" and entry.algorithm == algorithm
     ]

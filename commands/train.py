@@ -5,16 +5,19 @@ import importlib.util
 import json
 import os
 import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 import configs
 from adapters.ledger import Entry, Ledger
-from commands.progress import progress_bar
 from core.bars import interval_ns
 from core.errors import DataError, UsageError
 from core.times import parse_time
@@ -84,9 +87,12 @@ def run(args: argparse.Namespace) -> int:
 def _jobs(args: argparse.Namespace, config: configs.AppConfig) -> "list[Job]":
     """Return what is to be made, after everything that can be refused beforehand."""
     from training import hyperparameters  # noqa: PLC0415 - the parser must not load torch
+    from training.algorithms import check_warm_start  # noqa: PLC0415
     from training.job import Job, find_made  # noqa: PLC0415
 
     _check(args)
+    if args.warm_start:
+        check_warm_start(args.algorithm)
     hyper = hyperparameters.load(args.hyperparameters)
     fit, validation, purge_bars = ranges(args, config, hyper.selection.validation_share)
     out = args.out or Path(config.catalog.models_path)
@@ -176,7 +182,7 @@ def _make(job: "Job", config: configs.AppConfig, *, quiet: bool) -> "Manifest":
         )
     )
     try:
-        with progress_bar(Path(job.out).name, quiet=quiet) as progress:
+        with _progress(Path(job.out).name, quiet=quiet) as progress:
             manifest = run_job(job, progress=progress)
     except BaseException as error:
         if entry.status == "running":
@@ -185,6 +191,30 @@ def _make(job: "Job", config: configs.AppConfig, *, quiet: bool) -> "Manifest":
     if entry.status == "running":  # else it was made before, elsewhere
         ledger.finish(job.trial_id, dict(manifest.selection))
     return manifest
+
+
+@contextmanager
+def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a training is, how fast it goes and how long it will take, on standard error.
+
+    The speed counts from the first call on, so that a training that goes on from a checkpoint shows its own.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} decisions"),
+        TextColumn("{task.fields[rate]:,.0f}/s"), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
+        task = bars.add_task(name, rate=0.0)
+        began: tuple[float, int] | None = None
+
+        def update(done: int, wanted: int) -> None:
+            nonlocal began
+            began = began or (time.monotonic(), done)
+            rate = (done - began[1]) / max(time.monotonic() - began[0], 1e-9)
+            bars.update(task, total=wanted, completed=done, rate=rate)
+
+        yield update
 
 
 def _self_test(args: argparse.Namespace, config: configs.AppConfig) -> int:

@@ -1,7 +1,7 @@
 """What a selection came to: the verdict on a study and everything that it rests on, as `selection.json` holds it.
 
-Fractions, never per cent; drawdown >= 0; what is undefined is ``None``; times are ISO in UTC, days are counted since the
-epoch; an equity curve starts at 1.
+Fractions, never per cent; drawdown >= 0; what is undefined is ``None``; times are ISO in UTC, days are counted since
+the epoch; an equity curve starts at 1.
 """
 
 from typing import Literal

@@ -46,20 +46,20 @@ EXCUSED = {("core.compiled", "pathlib")}
 
 ONLY_IN = {
     "nautilus_trader": {"actors", "strategies", "adapters", "run_backtest", "benchmarks"},
-    "torch": {"training"},
-    "stable_baselines3": {"training"},
+    "torch": {"training", "benchmarks"},
+    "stable_baselines3": {"training", "benchmarks"},
     "sb3_contrib": {"training"},
     "optuna": {"training"},
     "joblib": {"training"},
     "ray": {"training"},
-    "gymnasium": {"training"},
+    "gymnasium": {"training", "benchmarks"},
     "onnxruntime": {"adapters", "training"},
     "onnx": {"adapters", "training"},
     "httpx": {"adapters"},
 }
 """Where a package may be imported at all."""
 
-STARTED_BY_NAME = {"cli", "run_backtest", "run_study", "benchmarks.__main__"}
+STARTED_BY_NAME = {"cli", "run_backtest", "run_study", "benchmarks.__main__", "benchmarks.peer_environments"}
 """Entry points; `cli` loads ``commands.*`` and `benchmarks` its ``bench_*`` by name."""
 
 TWINS = {"adapters.scripted_policy"}

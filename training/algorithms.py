@@ -13,7 +13,7 @@ from core.errors import UsageError
 from training.hyperparameters import Hyperparameters
 from training.vec_env import CompiledVecEnv
 
-__all__ = ["ALGORITHMS", "ON_POLICY", "actions_of", "build", "pin_threads"]
+__all__ = ["ALGORITHMS", "ON_POLICY", "actions_of", "build", "check_warm_start", "pin_threads"]
 
 _CLASSES: dict[str, Any] = {
     "ppo": PPO,
@@ -47,6 +47,18 @@ def actions_of(algorithm: str) -> ActionSpec:
     if algorithm not in _CLASSES:
         raise UsageError(f"algorithm {algorithm!r} is not known; choose one of {', '.join(ALGORITHMS)}")
     return ActionSpec(kind="continuous") if algorithm == "sac" else ActionSpec()
+
+
+def check_warm_start(algorithm: str) -> None:
+    """Refuse to warm-start an algorithm whose network is no policy to imitate with.
+
+    Raises
+    ------
+    UsageError
+        For one that learns values.
+    """
+    if algorithm not in ON_POLICY:
+        raise UsageError(f"--warm-start is for {', '.join(ON_POLICY)}; {algorithm} learns values, leave it out")
 
 
 def build(algorithm: str, env: CompiledVecEnv, hyperparameters: Hyperparameters, *, seed: int) -> Any:

@@ -187,7 +187,7 @@ def _over_ray[T, R](
     local = {"num_cpus": workers, "object_store_memory": _RAY_STORE_BYTES}
     try:
         ray.init(address or "local", **quiet, **({} if address else local))
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - it raises whatever it met, and a bare Exception on a slow machine
         raise UsageError(
             f"no Ray cluster at {address or 'this machine'} ({' '.join(str(error).split())[:120]}): begin one with "
             "`ray start --head`, or leave --ray-address out"

@@ -12,10 +12,9 @@ from stable_baselines3.common.logger import Logger, configure
 from adapters.network import CLIP, Network
 from configs.schema import AppConfig
 from core.actions import ActionSpec
-from core.errors import UsageError
 from core.selection import Calibrated
 from training import checkpoint as checkpoints
-from training.algorithms import ON_POLICY, actions_of, build
+from training.algorithms import actions_of, build, check_warm_start
 from training.course import Course
 from training.env import TradingEnv
 from training.export import EQUALITY_ROWS
@@ -103,8 +102,8 @@ def train(
         For a checkpoint of another training.
     """
     actions = actions_of(algorithm)
-    if warm_start and algorithm not in ON_POLICY:
-        raise UsageError(f"--warm-start is for {', '.join(ON_POLICY)}; {algorithm} learns values, leave it out")
+    if warm_start:
+        check_warm_start(algorithm)
     wanted = timesteps or hyperparameters.of(algorithm)["timesteps"]
     markets = [
         market._replace(tape=normalised(market.tape, prepared.normaliser, clip=CLIP)) for market in prepared.markets

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 import optuna
+import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
 from adapters.ledger import Entry, Ledger
@@ -36,6 +37,8 @@ __all__ = ["Tuned", "Tuning", "importance", "results", "work"]
 _STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 _STALE_SECONDS = 600.0
 """A trial of another machine that was not heard of for so long is taken to be abandoned."""
+_ATTEMPTS = 5
+"""How often a database is opened while others make its tables."""
 _SEEN_SECONDS = 30.0
 """How often a trial says that it is alive."""
 _PATIENCE_SECONDS = 60.0
@@ -284,22 +287,19 @@ def _score(
 def _open(tuning: Tuning) -> optuna.Study:
     """Return the study, made where there is none; refuse one of other settings."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    local = tuning.storage.startswith("sqlite")
-    try:
-        storage = optuna.storages.RDBStorage(
-            tuning.storage,
-            engine_kwargs={"connect_args": {"timeout": _PATIENCE_SECONDS}} if local else {"pool_pre_ping": True},
-        )
-        study = optuna.create_study(
-            study_name=tuning.name,
-            storage=storage,
-            direction="maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
-            load_if_exists=True,
-        )
-    except Exception as error:  # noqa: BLE001 - drivers raise what they like
-        first = str(error).strip().splitlines()[0]
-        raise UsageError(f"--storage {tuning.storage.partition('@')[2] or tuning.storage}: {first}") from None
+    for attempt in range(_ATTEMPTS):
+        try:
+            study = _connect(tuning)
+            break
+        except Exception as error:
+            if attempt < _ATTEMPTS - 1 and isinstance(error, sqlalchemy.exc.DBAPIError):
+                continue  # another worker makes the tables at this moment
+            if not isinstance(error, sqlalchemy.exc.SQLAlchemyError | ImportError):
+                raise
+            where = tuning.storage.partition("@")[2] or tuning.storage
+            advice = "install the driver that the URL names" if isinstance(error, ImportError) else "give another URL"
+            first = str(error).strip().splitlines()[0].rstrip(".")
+            raise UsageError(f"--storage {where}: {first}; {advice}") from None
     known, settings = study.user_attrs.get("settings"), tuning.settings
     if known is None:
         study.set_user_attr("settings", settings)
@@ -308,6 +308,21 @@ def _open(tuning: Tuning) -> optuna.Study:
         what = {"trial_id": "range, data, limits or other hyper-parameters"}.get(changed, changed)
         raise UsageError(f"study {tuning.name} was begun with other {what}; choose another NAME or the same options")
     return study
+
+
+def _connect(tuning: Tuning) -> optuna.Study:
+    """Return the study of a database, both made where they are absent."""
+    local = tuning.storage.startswith("sqlite")
+    return optuna.create_study(
+        study_name=tuning.name,
+        storage=optuna.storages.RDBStorage(
+            tuning.storage,
+            engine_kwargs={"connect_args": {"timeout": _PATIENCE_SECONDS}} if local else {"pool_pre_ping": True},
+        ),
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
+        load_if_exists=True,
+    )
 
 
 def _claim(study: optuna.Study, trials: int) -> optuna.Trial | None:

@@ -106,9 +106,7 @@ def test_the_product_s_trainer_passes_and_the_record_opens_the_gate(passed):
     self_test.require_passed(path)
 
 
-@pytest.mark.parametrize(
-    ("wrapper", "patient", "hasty"), [(Whole, True, True), (LateReward, True, False), (ForeignReward, False, False)]
-)
+@pytest.mark.parametrize(("wrapper", "patient", "hasty"), [(LateReward, True, False), (ForeignReward, False, False)])
 def test_a_reward_of_another_bar_or_account_is_found(laboratory, wrapper, patient, hasty):
     found = by_name(checks.check_oracle(laboratory, trainer=broken(wrapper)))
     assert found["oracle"].passed == patient

@@ -18,19 +18,12 @@ DAY = 86_400_000_000_000
 
 
 @pytest.fixture(scope="module")
-def root(history, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    assert study(history, folder, "--backend", "serial", "--json") == 0
-    return folder
+def record(tiny):
+    return StudyStore(tiny / "studies", "tiny").load()
 
 
-@pytest.fixture(scope="module")
-def record(root):
-    return StudyStore(root / "studies", "tiny").load()
-
-
-def test_every_fold_seed_and_algorithm_is_one_finished_trial(root, record):
-    found = entries(root)
+def test_every_fold_seed_and_algorithm_is_one_finished_trial(tiny, record):
+    found = entries(tiny)
     assert {(e.algorithm, e.seed, e.fold) for e in found} == {
         (algorithm, seed, fold) for algorithm in ("ppo", "a2c") for seed in (1, 2) for fold in (1, 2)
     }
@@ -56,9 +49,9 @@ def test_the_folds_leave_the_purge_out_and_test_each_day_once(record):
     assert tests[0][1] == tests[1][0]
 
 
-def test_a_trial_s_artifact_and_replays_are_those_that_the_ledger_tells(root):
-    store = StudyStore(root / "studies", "tiny")
-    for entry in entries(root):
+def test_a_trial_s_artifact_and_replays_are_those_that_the_ledger_tells(tiny):
+    store = StudyStore(tiny / "studies", "tiny")
+    for entry in entries(tiny):
         name = entry.parameters["name"]
         manifest = load_manifest(store.model(name))
         fold = store.load().folds[entry.fold - 1]
@@ -83,7 +76,7 @@ def test_a_trial_s_artifact_and_replays_are_those_that_the_ledger_tells(root):
             assert start < closes.min() <= closes.max() <= end
 
 
-def test_the_record_holds_the_whole_question(root, record):
+def test_the_record_holds_the_whole_question(tiny, record):
     assert record.command.startswith(f"autotrade study tiny --instrument {BTC} --start 2023-12-01 --end 2024-01-31")
     assert "--purge-bars" not in record.command
     assert (record.purge_bars, record.algorithms, record.seeds, record.timesteps) == (48, ("ppo", "a2c"), (1, 2), 4000)
@@ -93,35 +86,35 @@ def test_the_record_holds_the_whole_question(root, record):
     assert len(record.data_hash) == 64
 
 
-def test_a_finished_study_is_never_trained_or_replayed_again(history, root, monkeypatch, capsys):
-    before = entries(root)
+def test_a_finished_study_is_never_trained_or_replayed_again(history, tiny, monkeypatch, capsys):
+    before = entries(tiny)
 
     def never(*_, **__):
         raise AssertionError("the test range was looked at twice")
 
     monkeypatch.setattr(run_study, "run_job", never)
     monkeypatch.setattr(run_study, "run_backtest", never)
-    assert study(history, root, "--backend", "serial", "--json") == 0
+    assert study(history, tiny, "--backend", "serial", "--json") == 0
     assert [trial["trial_id"] for trial in told(capsys.readouterr().out)["trials"]] == [e.trial_id for e in before]
-    assert entries(root) == before
+    assert entries(tiny) == before
 
 
-def test_a_replay_that_ended_before_a_kill_is_taken_as_it_is(root, record, monkeypatch):
+def test_a_replay_that_ended_before_a_kill_is_taken_as_it_is(tiny, record, monkeypatch):
     from run_backtest import Replay
 
-    store = StudyStore(root / "studies", "tiny")
-    name = entries(root)[0].parameters["name"]
+    store = StudyStore(tiny / "studies", "tiny")
+    name = entries(tiny)[0].parameters["name"]
     replay = Replay(
-        config=record.config, catalog=root, instruments=record.instruments, out=store.replay(name, "test"),
+        config=record.config, catalog=tiny, instruments=record.instruments, out=store.replay(name, "test"),
         start_ns=parse_time(record.folds[0].test[0], "x"), end_ns=parse_time(record.folds[0].test[1], "x"),
         models=(store.model(name),),
     )  # fmt: skip
     calls = []
     monkeypatch.setattr(run_study, "run_backtest", lambda replay: calls.append(replay) or {})
-    assert run_study.replay_once(replay)["fills_sha256"] == entries(root)[0].outcome["test"]["fills_sha256"]
+    assert run_study.replay_once(replay)["fills_sha256"] == entries(tiny)[0].outcome["test"]["fills_sha256"]
     assert calls == []
     run_study.replay_once(msgspec.structs.replace(replay, end_ns=replay.end_ns + DAY))
-    run_study.replay_once(msgspec.structs.replace(replay, models=(store.model(entries(root)[1].parameters["name"]),)))
+    run_study.replay_once(msgspec.structs.replace(replay, models=(store.model(entries(tiny)[1].parameters["name"]),)))
     assert len(calls) == 2, "another range or another model is another replay"
 
 
@@ -134,17 +127,17 @@ def test_a_replay_that_ended_before_a_kill_is_taken_as_it_is(root, record, monke
         ({"set": "risk.loss_per_trade=0.02"}, "risk.loss_per_trade was 0.01 and is 0.02"),
     ],
 )
-def test_another_question_under_the_same_name_is_refused_with_what_differs(history, root, capsys, change, said):
-    before = entries(root)
-    assert study(history, root, "--backend", "serial", **change) == 3
+def test_another_question_under_the_same_name_is_refused_with_what_differs(history, tiny, capsys, change, said):
+    before = entries(tiny)
+    assert study(history, tiny, "--backend", "serial", **change) == 3
     refused = capsys.readouterr().err
     assert said in refused
     assert refused.count("\n") == 1
-    assert entries(root) == before
+    assert entries(tiny) == before
 
 
-def test_a_study_whose_directory_is_gone_is_not_tested_again(history, root, tmp_path, capsys):
-    assert study(history, root, "--backend", "serial", "--set", f"catalog.studies_path={tmp_path}") == 1
+def test_a_study_whose_directory_is_gone_is_not_tested_again(history, tiny, tmp_path, capsys):
+    assert study(history, tiny, "--backend", "serial", "--set", f"catalog.studies_path={tmp_path}") == 1
     refused = capsys.readouterr().err
     assert "its test was seen and is not repeated" in refused
     assert refused.count("\n") == 1
@@ -190,18 +183,18 @@ def test_what_fails_is_told_and_the_others_go_on(history, tmp_path, capsys):
     assert entries(tmp_path)[0].reason in out.err
 
 
-def test_two_processes_cannot_run_one_study(history, root, capsys):
+def test_two_processes_cannot_run_one_study(history, tiny, capsys):
     from adapters.study_store import alone
 
-    with alone(root / "studies" / "tiny" / ".lock"):
-        assert study(history, root, "--backend", "serial") == 3
+    with alone(tiny / "studies" / "tiny" / ".lock"):
+        assert study(history, tiny, "--backend", "serial") == 3
     assert "another process is at work in" in capsys.readouterr().err
 
 
-def test_the_command_of_the_record_asks_the_same_again(history, root, record):
+def test_the_command_of_the_record_asks_the_same_again(history, tiny, record):
     import shlex
 
     again = shlex.split(record.command)[1:]
-    assert set(again) <= set(words(history, root)) | {"--embargo-bars", "0", "--env", "train"}
-    assert command(history, root)[3:5] == ["study", "tiny"]
+    assert set(again) <= set(words(history, tiny)) | {"--embargo-bars", "0", "--env", "train"}
+    assert command(history, tiny)[3:5] == ["study", "tiny"]
     assert run_backtest is run_study.run_backtest

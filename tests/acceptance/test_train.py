@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cli
+import commands.train
 from adapters.model_store import MODEL, load_manifest
 from adapters.onnx_policy import OnnxEnsemble
 from core.errors import ArtifactError
@@ -15,6 +16,7 @@ from core.features import feature_spec
 from core.times import parse_time
 from training import export
 from training import train as module
+from training.algorithms import ALGORITHMS
 
 BTC, ETH = "BTCUSDT-PERP.BINANCE", "ETHUSDT-PERP.BINANCE"
 RANGE = ("--start", "2023-12-01", "--end", "2024-03-01")
@@ -121,6 +123,10 @@ def test_a_graph_that_is_not_the_policy_is_never_written(history, tmp_path, monk
     assert train(history, tmp_path) == 3
     assert "differs from the trained network" in capsys.readouterr().err
     assert models_in(tmp_path) == []
+
+
+def test_the_command_offers_every_algorithm():
+    assert commands.train._ALGORITHMS == ALGORITHMS
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", "qrdqn", "sac", "recurrent_ppo"])

@@ -1,5 +1,6 @@
 """A training that is killed goes on from its checkpoint to the very bytes of one that was not."""
 
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -18,6 +19,7 @@ from core.times import parse_time
 from tests.unit.small_training import small_hyperparameters
 from training import checkpoint, course
 from training.job import Job, PrunedError, run_job
+from training.judge import Judge
 
 BTC = "BTCUSDT-PERP.BINANCE"
 FIT = ("2023-12-01", "2024-01-20")
@@ -45,9 +47,17 @@ def model_bytes(job):
     return (Path(job.out) / MODEL).read_bytes()
 
 
-def killed_in_the_middle(job):
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that are forked from a fresh one: it has imported what they need, and never had a second thread."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.job"])
+    return context
+
+
+def killed_in_the_middle(processes, job):
     """Run a job in a process of its own, and kill that as soon as there is a checkpoint."""
-    process = multiprocessing.get_context("fork").Process(target=run_job, args=(job,))
+    process = processes.Process(target=run_job, args=(job,))
     process.start()
     state = Path(job.checkpoint) / checkpoint.STATE
     while not state.exists():
@@ -59,13 +69,12 @@ def killed_in_the_middle(job):
     assert not Path(job.out).exists()
 
 
-@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")  # the child computes with one thread
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn", "recurrent_ppo"])
-def test_a_killed_training_goes_on_to_the_same_bytes(history, tmp_path, algorithm):
+def test_a_killed_training_goes_on_to_the_same_bytes(history, tmp_path, processes, algorithm):
     whole = job(history, tmp_path / "whole", algorithm=algorithm)
     run_job(whole)
     killed = job(history, tmp_path / "killed", algorithm=algorithm)
-    killed_in_the_middle(killed)
+    killed_in_the_middle(processes, killed)
     told = []
     manifest = run_job(killed, progress=lambda *fact: told.append(fact))
     assert 0 < told[0][0] < 2_048
@@ -76,15 +85,17 @@ def test_a_killed_training_goes_on_to_the_same_bytes(history, tmp_path, algorith
 
 @pytest.mark.parametrize("algorithm", ["ppo", "a2c", "dqn", "qrdqn", "sac", "recurrent_ppo"])
 def test_a_training_goes_on_from_any_rollout(history, tmp_path, monkeypatch, algorithm):
-    """Interrupted twice, each time at the first rollout after a checkpoint that nothing but time asked for."""
+    """Interrupted twice, at rollouts that only time asked to be written down; the last weights are those exported."""
+    scores = itertools.count()
+    monkeypatch.setattr(Judge, "score", lambda *_: float(next(scores)))
     whole = job(history, tmp_path / "whole", algorithm=algorithm, steps=512)
-    run_job(whole)
+    assert run_job(whole).training.chosen_timesteps == 512
     monkeypatch.setattr(course, "SAVE_SECONDS", 0.0)
     broken = job(history, tmp_path / "broken", algorithm=algorithm, steps=512)
-    for stop in (200, 330):
+    for stop in (90, 350):
         with pytest.raises(KeyboardInterrupt):
             run_job(broken, progress=interrupting(stop))
-    assert run_job(broken).selection
+    assert run_job(broken).training.chosen_timesteps == 512
     assert model_bytes(broken) == model_bytes(whole)
 
 

@@ -31,9 +31,11 @@ def places(root):
 
 def words(history, root, *further, name="tiny", algorithms=("ppo", "a2c"), seeds=("1", "2"), **changes):
     options = OPTIONS | {f"--{key.replace('_', '-')}": value for key, value in changes.items()}
+    settings = (word for setting in EAGER for word in ("--set", setting))
+    given = (word for pair in options.items() for word in pair)
     return [
-        "study", name, *(word for setting in EAGER for word in ("--set", setting)), *places(root),
-        *(word for pair in options.items() for word in pair), "--catalog", str(history), "--algorithm", *algorithms, "--seeds", *seeds, *further,
+        "study", name, *settings, *places(root), *given, "--catalog", str(history),
+        "--algorithm", *algorithms, "--seeds", *seeds, *further,
     ]  # fmt: skip
 
 

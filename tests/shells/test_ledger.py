@@ -1,7 +1,6 @@
 """The ledger of trials: what it keeps through kills, several processes and files that are no ledgers."""
 
 import multiprocessing
-import os
 import signal
 import sqlite3
 import subprocess
@@ -163,7 +162,7 @@ def test_a_ledger_that_another_process_holds_is_waited_for_and_then_refused(tmp_
     monkeypatch.setattr("adapters.ledger._PATIENCE_SECONDS", 0.05)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(DataError, match=f"{os.path.basename(path)} is held by another process"):
+    with pytest.raises(DataError, match=f"{path.name} is held by another process"):
         ledger.begin(entry())
     holder.execute("ROLLBACK")
     holder.close()

@@ -93,14 +93,14 @@ def test_the_task_of_a_worker_that_dies_is_begun_again(functions, tmp_path):
     assert list(Path(folder).iterdir()) == []
 
 
-def test_a_task_that_always_kills_its_worker_is_given_up_and_takes_no_other_with_it(functions, tmp_path):
-    folder = marks(tmp_path / "marks", {1: 99})
+def test_tasks_that_always_kill_their_workers_are_given_up_and_take_no_other_with_them(functions, tmp_path):
+    folder = marks(tmp_path / "marks", {1: 99, 3: 99})
     done = list(map_jobs(functions.die_while_marked, [(n, folder) for n in range(5)], backend="joblib", workers=2))
     lost = [d for d in done if d.error]
-    assert [d.task[0] for d in lost] == [1]
-    assert f"died {ATTEMPTS} times" in lost[0].error
-    assert sorted(d.result[0] for d in done if not d.error) == [0, 4, 9, 16]
-    assert len(list(Path(folder).iterdir())) == 99 - ATTEMPTS
+    assert sorted(d.task[0] for d in lost) == [1, 3]
+    assert all(f"died {ATTEMPTS} times" in d.error for d in lost)
+    assert sorted(d.result[0] for d in done if not d.error) == [0, 4, 16]
+    assert len(list(Path(folder).iterdir())) == 2 * (99 - ATTEMPTS)
 
 
 def test_an_error_for_people_arrives_as_it_is():
@@ -152,11 +152,14 @@ print(json.dumps([(d.task[0], d.result and d.result[:2], d.error) for d in done]
 def test_ray_gives_the_same_and_begins_the_task_of_a_killed_worker_again(functions, tmp_path):
     pytest.importorskip("ray", reason="the extra `cluster` is not installed")
     folder = marks(tmp_path / "marks", {1: 1, 2: 99})
-    ran = subprocess.run(
-        [sys.executable, "-c", RAY, folder],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
-        capture_output=True, text=True, check=False, timeout=180,
-    )  # fmt: skip
+    for _ in range(2):  # Ray gives its own start half a minute, which a busy machine may not keep
+        ran = subprocess.run(
+            [sys.executable, "-c", RAY, folder],
+            cwd=ROOT, env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+            capture_output=True, text=True, check=False, timeout=180,
+        )  # fmt: skip
+        if "timed out during startup" not in ran.stderr:
+            break
     assert ran.returncode == 0, ran.stderr[-3000:]
     done = json.loads(ran.stdout.splitlines()[-1])
     ended = {number: (result and result[0], error) for number, result, error in done}

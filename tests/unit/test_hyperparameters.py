@@ -72,7 +72,7 @@ def test_what_a_training_reads_is_told_and_nothing_else():
     ("old", "new", "said"),
     [
         ("gamma = 0.99", "gamma = 1.5", r"\$.ppo.gamma"),
-        ("n_epochs = 5", "n_epoch = 5", "n_epoch"),
+        ("n_epochs = 4", "n_epoch = 4", "n_epoch"),
         ("batch_size = 4_096", "batch_size = 1", r"\$.ppo.batch_size"),
         ("buffer_size = 200_000", "buffer_size = 2_000_000", r"\$.dqn.buffer_size"),
         ("n_quantiles = 25", "n_quantiles = 0", r"\$.qrdqn.n_quantiles"),
