@@ -204,6 +204,9 @@ def test_equal_data_elsewhere_is_the_same_trial_and_other_data_another(history, 
     shutil.copytree(history, tmp_path / "copy")
     mine = job(history, tmp_path)
     assert job(tmp_path / "copy", tmp_path).trial_id == mine.trial_id
+    shutil.copytree(history, tmp_path / "poorer")
+    shutil.rmtree(tmp_path / "poorer" / "data" / "funding_rates" / BTC)
+    assert job(tmp_path / "poorer", tmp_path).trial_id != mine.trial_id
     ppo = mine.hyperparameters.ppo
     replace = msgspec.structs.replace
     unused = replace(mine.hyperparameters, dqn=replace(mine.hyperparameters.dqn, gamma=0.5))
