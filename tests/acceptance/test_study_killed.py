@@ -15,7 +15,7 @@ SMALL = {"algorithms": ("ppo",), "seeds": ("1", "2")}
 
 
 def results(root):
-    """Return everything of a study that must not depend on how it was run."""
+    """Return everything of a study's finished trials that must not depend on how it was run."""
     store = StudyStore(root / "studies", "tiny")
     return {
         e.parameters["name"]: (
@@ -24,6 +24,7 @@ def results(root):
             (store.model(e.parameters["name"]) / MODEL).read_bytes(),
         )
         for e in entries(root)
+        if e.status == "finished"
     }  # fmt: skip
 
 

@@ -126,7 +126,7 @@ def test_a_graph_that_is_not_the_policy_is_never_written(history, tmp_path, monk
 
 
 def test_the_command_offers_every_algorithm():
-    assert commands.train._ALGORITHMS == ALGORITHMS
+    assert commands.train.ALGORITHMS == ALGORITHMS
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", "qrdqn", "sac", "recurrent_ppo"])
