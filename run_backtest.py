@@ -131,7 +131,7 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
         "model_hashes": list(model_hashes),
         "instruments": list(replay.instruments),
         **_provenance(replay),
-        "synthetic": any(name.startswith("SYNTH") for name in replay.instruments),
+        "synthetic": _synthetic(replay.instruments),
         "start": iso(replay.start_ns),
         "end": iso(replay.end_ns),
         "bars": stream.bars,
@@ -185,8 +185,13 @@ def _provenance(replay: Replay) -> dict[str, Any]:
     return {
         "models_trained_on": sorted({name for manifest in trained for name in manifest.instruments}),
         "models_trained_until": None if until is None else iso(until),
-        "in_sample": until is not None and until > replay.start_ns,
+        "in_sample": until is not None and until > replay.start_ns and not _synthetic(replay.instruments),
     }
+
+
+def _synthetic(instruments: Sequence[str]) -> bool:
+    """Return whether an instrument is made up: no model can have seen its future."""
+    return any(name.startswith("SYNTH") for name in instruments)
 
 
 def _engine(config: AppConfig, infos: Sequence[InstrumentInfo]) -> BacktestEngine:
