@@ -7,10 +7,11 @@ from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, PriceType, Venue
 
 from core.bars import DAY_NS
+from core.breaker import ACTIVE, STATES, DayRisk, update_day
 from core.faults import Faults, guarded, recorded
 from core.messages import Mark, PositionState, RiskState, mark_topic, position_topic, risk_topic
 from core.protocols import Journal
-from core.risk import ACTIVE, STATES, DayRisk, RiskParams, update_day
+from core.risk import RiskParams
 
 __all__ = ["RiskActor"]
 

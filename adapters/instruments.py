@@ -27,8 +27,8 @@ from nautilus_trader.persistence import ParquetDataCatalog
 
 from adapters.fixed_point import precision_of
 from adapters.parts import locked, replace_file
-from core.decision import Instrument
 from core.errors import DataError, UsageError
+from core.situation import Instrument
 
 __all__ = [
     "EXCHANGE_INFO_URLS",

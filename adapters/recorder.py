@@ -28,7 +28,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         voters=_INT, abstention=_TEXT, tradable=_BOOL, levels=_VOTES, confidences=_VOTES, observation_hash=_TEXT,
         volatility=_FLOAT, volatility_rank=_FLOAT, atr=_FLOAT, equity=_FLOAT, drawdown=_FLOAT, state=_TEXT,
         position_lots=_INT, entry_price=_FLOAT, stop_price=_FLOAT, target_lots=_INT, new_stop_price=_FLOAT,
-        exit_reason=_TEXT, verdict=_TEXT, client_order_id=_TEXT,
+        exit_reason=_TEXT, verdict=_TEXT, rules=_TEXT, client_order_id=_TEXT,
     ),
     "orders": _schema(
         ts_event=_INT, instrument_id=_TEXT, client_order_id=_TEXT, order_type=_TEXT, side=_TEXT, quantity=_TEXT,
@@ -42,6 +42,12 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ts_event=_INT, equity=_FLOAT, balance=_FLOAT, high_water_mark=_FLOAT, drawdown=_FLOAT, exposure=_FLOAT,
         state=_TEXT,
     ),
+    "members": _schema(
+        ts_event=_INT, instrument_id=_TEXT, model_id=_TEXT, sha256=_TEXT, stage_from=_TEXT, stage_to=_TEXT,
+        weight=_FLOAT, reason=_TEXT,
+    ),
+    "breaker": _schema(ts_event=_INT, state_from=_TEXT, state_to=_TEXT, trigger=_TEXT, reason=_TEXT),
+    "alerts": _schema(ts_event=_INT, source=_TEXT, severity=_TEXT, text=_TEXT),
     "funding": _schema(ts_event=_INT, instrument_id=_TEXT, rate=_FLOAT, amount=_FLOAT),
 }  # fmt: skip
 """Columns by kind of row. ``ts_event`` ns UTC; quantities and prices of orders are decimal strings, exact; money in

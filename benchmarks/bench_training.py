@@ -14,8 +14,8 @@ from benchmarks.__main__ import Row, main
 from benchmarks.peers import Speed, measured
 from core.actions import ActionSpec
 from core.bars import Bars, Funding
-from core.decision import Instrument
 from core.features import feature_spec
+from core.situation import Instrument
 from training import hyperparameters
 from training.env import TradingEnv
 from training.market import MarketData, from_bars

@@ -10,15 +10,18 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from configs.section import SAFER_IS_HIGHER, SAFER_IS_LOWER, Section, safest_first, shown
+from configs.breaker import Breaker
+from configs.execution import Execution
+from configs.invariants import Invariants
+from configs.position import Exits, Sizing
+from configs.risk import Risk
+from configs.section import SAFER_IS_HIGHER, Section, shown
+from configs.serving import Serving
 from core.bars import INTERVALS_NS
 from core.costs import CostParams
 from core.decision import DecisionParams
 from core.ensemble import METHODS, TallyParams
 from core.errors import ConfigError
-from core.exits import ExitParams
-from core.risk import RiskParams
-from core.sizing import SizingParams
 
 __all__ = [
     "SECTIONS",
@@ -28,16 +31,12 @@ __all__ = [
     "Costs",
     "Download",
     "Ensemble",
-    "Exits",
     "Market",
-    "Risk",
     "Sample",
-    "Sizing",
     "config_hash",
 ]
 
 _BPS = 1e-4
-_MINUTE_NS = 60_000_000_000
 
 type InstrumentName = Annotated[str, Meta(pattern=r"^[A-Z0-9]+(-PERP)?\.[A-Z]+$", examples=["BTCUSDT-PERP.BINANCE"])]
 type Url = Annotated[str, Meta(pattern=r"^https?://[^/\s]+$", examples=["https://host", "http://127.0.0.1:8080"])]
@@ -126,62 +125,6 @@ class Ensemble(Section, frozen=True, kw_only=True):
     ]
 
 
-class Sizing(Section, frozen=True, kw_only=True):
-    """From a signal to a wanted exposure."""
-
-    max_exposure: Annotated[
-        float, Meta(ge=0.0, le=0.5, description="notional of the strongest signal", extra=SAFER_IS_LOWER)
-    ]
-    volatility_target: Annotated[
-        float, Meta(ge=0.01, le=2.0, description="annualised volatility of a full position", extra=SAFER_IS_LOWER)
-    ]
-    full_confidence: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="from it on a position is no longer shrunk", extra=SAFER_IS_HIGHER)
-    ]
-    rebalance_threshold: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="relative change of a position that is not worth an order")
-    ]
-
-
-class Exits(Section, frozen=True, kw_only=True):
-    """When a position is closed; distances in average true ranges of the decision bar."""
-
-    stop_atr: Annotated[float, Meta(ge=0.5, le=20.0, description="first protective stop")]
-    trail_atr: Annotated[float, Meta(ge=0.0, le=20.0, description="trailing stop behind the close; 0 = off")]
-    trail_start_atr: Annotated[float, Meta(ge=0.0, le=50.0, description="profit from which the stop trails")]
-    take_profit_atr: Annotated[float, Meta(ge=0.0, le=100.0, description="profit that is taken; 0 = off")]
-    max_holding_bars: Annotated[int, Meta(ge=1, le=100_000, description="decision bars", extra=SAFER_IS_LOWER)]
-
-
-class Risk(Section, frozen=True, kw_only=True):
-    """Limits of the gate. Closing and shrinking a position never pass through them."""
-
-    loss_per_trade: Annotated[
-        float, Meta(ge=0.01, le=0.03, description="loss at the stop, all costs included", extra=SAFER_IS_LOWER)
-    ]
-    daily_drawdown: Annotated[
-        float,
-        Meta(ge=0.05, le=0.10, description="from the UTC day's high; half of it stops entries", extra=SAFER_IS_LOWER),
-    ]
-    max_capital: Annotated[
-        float, Meta(ge=0.01, le=0.5, description="gross notional of all positions", extra=SAFER_IS_LOWER)
-    ]
-    min_entry_spacing_minutes: Annotated[
-        int, Meta(ge=0, le=1_440, description="between two entries in an instrument", extra=SAFER_IS_HIGHER)
-    ]
-    max_entries_per_day: Annotated[
-        int, Meta(ge=0, le=1_440, description="in an instrument in 24 hours", extra=SAFER_IS_LOWER)
-    ]
-    volatility_quantile: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="no entry while volatility ranks above it", extra=SAFER_IS_LOWER)
-    ]
-    pyramiding: Annotated[bool, Meta(description="may a position in profit be added to", extra=SAFER_IS_LOWER)]
-    rearm: Annotated[
-        Literal["explicit", "next_day"],
-        Meta(description="what ends a halt: a person, or the next UTC day", extra=safest_first("explicit", "next_day")),
-    ]
-
-
 class Costs(Section, frozen=True, kw_only=True):
     """What trading costs, in basis points of notional."""
 
@@ -217,6 +160,10 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sizing: Sizing
     exits: Exits
     risk: Risk
+    breaker: Breaker
+    serving: Serving
+    execution: Execution
+    invariants: Invariants
     costs: Costs
     backtest: Backtest
     sample: Sample
@@ -253,43 +200,23 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         )
 
     def decision_params(self) -> DecisionParams:
-        """Return the parameters of `core.decision.decide`: minutes become decision bars (rounded up), bps fractions."""
-        sizing, exits, risk = self.sizing, self.exits, self.risk
+        """Return the parameters of `core.decision.decide`."""
         costs = self.cost_params()
-        spacing_ns = risk.min_entry_spacing_minutes * _MINUTE_NS
+        decision_ns = INTERVALS_NS[self.market.decision_interval]
         return DecisionParams(
-            sizing=SizingParams(
-                max_exposure=sizing.max_exposure,
-                volatility_target=sizing.volatility_target,
-                min_confidence=self.ensemble.min_confidence,
-                full_confidence=sizing.full_confidence,
-                rebalance_threshold=sizing.rebalance_threshold,
-            ),
-            exits=ExitParams(
-                stop_atr=exits.stop_atr,
-                trail_atr=exits.trail_atr,
-                trail_start_atr=exits.trail_start_atr,
-                take_profit_atr=exits.take_profit_atr,
-                max_holding_bars=exits.max_holding_bars,
-            ),
-            risk=RiskParams(
-                loss_per_trade=risk.loss_per_trade,
-                daily_drawdown=risk.daily_drawdown,
-                max_capital=risk.max_capital,
-                exit_cost=costs.taker + costs.away,
-                min_entry_spacing_bars=-(-spacing_ns // INTERVALS_NS[self.market.decision_interval]),
-                max_entries_per_day=risk.max_entries_per_day,
-                volatility_quantile=risk.volatility_quantile,
-                pyramiding=int(risk.pyramiding),
-                auto_rearm=int(risk.rearm == "next_day"),
-            ),
+            sizing=self.sizing.params(min_confidence=self.ensemble.min_confidence),
+            exits=self.exits.params(),
+            risk=self.risk.params(exit_cost=costs.taker + costs.away, decision_ns=decision_ns),
         )
 
 
 SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
-    for section in (Market, Catalog, Download, Ensemble, Sizing, Exits, Risk, Costs, Backtest, Sample)
-}
+    for section in (
+        Market, Catalog, Download, Ensemble, Sizing, Exits, Risk,
+        Breaker, Serving, Execution, Invariants, Costs, Backtest, Sample,
+    )
+}  # fmt: skip
 """The sections of `AppConfig` by name, in order."""
 
 

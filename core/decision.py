@@ -7,77 +7,30 @@ every replay. A position is held in whole lots (``int``), so that rounding happe
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from core.breaker import HALTED
 from core.compiled import inlined
 from core.exits import EXIT_NONE, ExitParams, exit_reason, trailed_stop
-from core.risk import ALLOWED, HALTED, MIN_NOTIONAL, RiskParams, entry_verdict, risk_lots
+from core.gate import ALLOWED, Proposal, allowed_lots
+from core.risk import RiskParams
+from core.situation import Account, Instrument, Market, Position
 from core.sizing import SizingParams, signed_exposure
 
 __all__ = [
     "BREAKER_EXIT",
     "SIGNAL_EXIT",
-    "Account",
     "Decided",
     "DecisionParams",
-    "Instrument",
-    "Market",
-    "Position",
     "decide",
 ]
+
+FloatArray = npt.NDArray[np.float64]
 
 SIGNAL_EXIT = 10
 """Exit code of a position closed because the ensemble no longer wants it (see `core.exits` for the others)."""
 BREAKER_EXIT = 11
 """Exit code of a position closed because the gate is HALTED."""
-
-
-class Instrument(NamedTuple):
-    """Exchange filters of one instrument.
-
-    Units: ``tick`` quote currency, ``lot`` base asset, ``min_notional`` quote currency; lots are counts.
-    """
-
-    tick: float
-    lot: float
-    min_lots: int
-    max_lots: int
-    min_notional: float
-
-
-class Market(NamedTuple):
-    """What a closed decision bar says of the market.
-
-    ``close`` and ``atr`` in quote currency, ``volatility`` annualised (fraction), ``volatility_rank`` in [0, 1].
-    """
-
-    close: float
-    atr: float
-    volatility: float
-    volatility_rank: float
-
-
-class Position(NamedTuple):
-    """The position before the decision: signed lots, average entry price, resting stop (0 = none), age in bars."""
-
-    lots: int
-    entry_price: float
-    stop_price: float
-    holding_bars: int
-
-
-class Account(NamedTuple):
-    """The account before the decision.
-
-    ``equity`` mark-to-market and ``other_notional`` (gross, other instruments) in quote currency; ``state`` one of
-    `core.risk.ACTIVE`, `REDUCING`, `HALTED`; ``entries_today`` entries in the last 24 hours;
-    ``bars_since_entry`` decision bars since the last entry on this instrument.
-    """
-
-    equity: float
-    other_notional: float
-    state: int
-    entries_today: int
-    bars_since_entry: int
 
 
 class DecisionParams(NamedTuple):
@@ -93,7 +46,7 @@ class Decided(NamedTuple):
 
     ``target_lots`` signed total, never a delta; ``stop_price`` of the position after the decision (0 = none);
     ``exit_code`` why a position is closed (0 = it is not); ``verdict`` what the gate said of an increase
-    (`core.risk.ALLOWED`, or the rule that denied or cut it).
+    (`core.gate.ALLOWED`, or the rule that denied or cut it).
     """
 
     target_lots: int
@@ -110,6 +63,8 @@ def decide(
     market: Market,
     position: Position,
     account: Account,
+    memory: FloatArray,
+    at: int,
     instrument: Instrument,
     params: DecisionParams,
 ) -> Decided:
@@ -124,7 +79,9 @@ def decide(
     tradable : bool
         False where the ensemble abstained, the window has a hole or is not warm: no new exposure, exits go on.
     market, position, account, instrument, params
-        See the classes of this module.
+        See `core.situation` and `DecisionParams`.
+    memory, at
+        What the gate remembers (`core.protections`); this bar was opened in it.
 
     Returns
     -------
@@ -171,36 +128,10 @@ def decide(
     if size == held:
         return Decided(lots, stop, EXIT_NONE, ALLOWED)
 
-    in_profit = held > 0 and side * (market.close - position.entry_price) > 0.0
-    verdict = entry_verdict(
-        account.state,
-        market.volatility_rank,
-        account.entries_today,
-        account.bars_since_entry,
-        held,
-        in_profit,
-        params.risk,
-    )
-    if verdict != ALLOWED:
-        return Decided(lots, stop, EXIT_NONE, verdict)
     fresh = market.close - side * params.exits.stop_atr * market.atr
     planned = fresh if held == 0 or side * (fresh - stop) > 0.0 else stop
-    capped, verdict = risk_lots(
-        size,
-        side,
-        held,
-        position.entry_price,
-        market.close,
-        planned,
-        unit / market.close,
-        account.equity,
-        account.other_notional,
-        params.risk,
-    )
-    capped = min(capped, instrument.max_lots)
-    if capped <= held:
+    proposal = Proposal(side, size, held, position.entry_price, planned, position.adds)
+    allowed, verdict = allowed_lots(proposal, market, account, memory, at, instrument, params.risk)
+    if allowed <= held:
         return Decided(lots, stop, EXIT_NONE, verdict)
-    added = capped - held
-    if added < instrument.min_lots or added * unit < instrument.min_notional:
-        return Decided(lots, stop, EXIT_NONE, MIN_NOTIONAL)
-    return Decided(side * capped, planned, EXIT_NONE, verdict)
+    return Decided(side * allowed, planned, EXIT_NONE, verdict)

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from core.bars import DAY_NS, Bars, Funding, interval_ns
 from core.compiled import compiled
-from core.decision import Market
 from core.errors import ConfigError, DataError
 from core.feature_state import RANK_WINDOW, TIMEFRAME_BARS, TIMEFRAMES, Columns, S, new_state
 from core.feature_step import BAD_PRICE, BAD_TIME, BAD_VOLUME, CLOSED, HOLE, OFF_GRID, OPEN, add_funding, step
 from core.indicators import half_life_weight, span_weight
 from core.observation import POSITION_COLUMNS
+from core.situation import Market
 
 __all__ = ["CLOSED", "HOLE", "OPEN", "FeatureFrame", "FeatureSpec", "Window", "compute_features", "feature_spec"]
 

@@ -1,8 +1,32 @@
 """What the components tell each other: frozen plain structs on topics, one nested synchronous call each."""
 
+from typing import Literal
+
 import msgspec
 
-__all__ = ["Mark", "PositionState", "RiskState", "Signal", "mark_topic", "position_topic", "risk_topic", "signal_topic"]
+__all__ = [
+    "Alert",
+    "Flatten",
+    "Freeze",
+    "Mark",
+    "OrderOutcome",
+    "PositionState",
+    "RiskState",
+    "Severity",
+    "Signal",
+    "Trip",
+    "alert_topic",
+    "flatten_topic",
+    "freeze_topic",
+    "mark_topic",
+    "outcome_topic",
+    "position_topic",
+    "risk_topic",
+    "signal_topic",
+    "trip_topic",
+]
+
+Severity = Literal["info", "warning", "critical"]
 
 
 def signal_topic(instrument_id: str) -> str:
@@ -25,12 +49,97 @@ def position_topic(instrument_id: str) -> str:
     return f"positions.{instrument_id}"
 
 
+def trip_topic() -> str:
+    """Topic of what the circuit breaker must hear of."""
+    return "breaker.trip"
+
+
+def flatten_topic(instrument_id: str) -> str:
+    """Topic of the breaker's word to the owner of a position: close it, now."""
+    return f"flatten.{instrument_id}"
+
+
+def freeze_topic() -> str:
+    """Topic of what stops and frees entries."""
+    return "entries.freeze"
+
+
+def outcome_topic() -> str:
+    """Topic of how orders ended: the breaker counts errors, the monitor and the reports read the rest."""
+    return "orders.outcome"
+
+
+def alert_topic() -> str:
+    """Topic of what a person should be told."""
+    return "alerts"
+
+
+class Trip(msgspec.Struct, frozen=True):
+    """Something that the circuit breaker must hear of, by whoever found it.
+
+    ``trigger`` a name of `core.breaker.TRIGGERS`; ``detail`` one line with the numbers.
+    """
+
+    trigger: str
+    detail: str
+    ts_event: int
+
+
+class Flatten(msgspec.Struct, frozen=True):
+    """The position is to be closed at once, between decisions if need be."""
+
+    reason: str
+    ts_event: int
+
+
+class Freeze(msgspec.Struct, frozen=True):
+    """Entries of an instrument (empty: of all) are frozen, or free again as far as ``source`` is concerned.
+
+    ``source`` names who froze them, so that one cause does not lift another's freeze.
+    """
+
+    instrument_id: str
+    source: str
+    frozen: bool
+    reason: str
+    ts_event: int
+
+
+class OrderOutcome(msgspec.Struct, frozen=True):
+    """How an order ended, or that nobody knows.
+
+    ``outcome`` filled, canceled, expired, rejected, denied or unknown; ``rejection`` a class of `core.rejections`,
+    empty where it was not refused; ``latency_ns`` from submission to the venue's first answer, -1 where there was none.
+    """
+
+    instrument_id: str
+    client_order_id: str
+    outcome: str
+    rejection: str
+    latency_ns: int
+    ts_event: int
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """What a person should be told."""
+
+    source: str
+    severity: Severity
+    text: str
+    ts_event: int
+
+
 class Mark(msgspec.Struct, frozen=True):
-    """A decision bar closed: the account is to be marked to market, now, before anything is decided on it."""
+    """A bar closed: the account is to be marked to market, now.
+
+    ``decision``: a decision follows on this mark; else it only guards what is held between decisions, and the day's
+    high-water mark stays where the last decision left it.
+    """
 
     instrument_id: str
     ts_event: int
     close: float
+    decision: bool = True
 
 
 class PositionState(msgspec.Struct, frozen=True):
@@ -54,7 +163,7 @@ class PositionState(msgspec.Struct, frozen=True):
 class RiskState(msgspec.Struct, frozen=True):
     """The account marked to market at a closed decision bar.
 
-    Money in quote currency; ``drawdown`` fraction of the UTC day's high-water mark; ``state`` a code of `core.risk`;
+    Money in quote currency; ``drawdown`` fraction of the UTC day's high-water mark; ``state`` a code of `core.breaker`;
     ``gross_notional`` of all instruments, orders under way included.
     """
 
@@ -86,6 +195,9 @@ class Signal(msgspec.Struct, frozen=True):
     atr: float
     volatility: float
     volatility_rank: float
+    previous_close: float
+    funding_rate: float
+    minutes_to_funding: float
     levels: tuple[float, ...]
     confidences: tuple[float, ...]
     observation_hash: str

@@ -5,7 +5,8 @@ from typing import Literal
 
 import msgspec
 
-from core.decision import Decided, Position
+from core.decision import Decided
+from core.situation import Position
 
 __all__ = ["Intent", "StopIntent", "lots_to_quantity", "order_intent", "stop_intent", "stop_price"]
 

@@ -19,14 +19,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from core.breaker import ACTIVE, DayRisk, update_day
 from core.compiled import compiled, inlined
 from core.costs import CostParams, ask_ticks, bid_ticks, commission, quote_path
-from core.decision import Account, Decided, DecisionParams, Instrument, Market, Position, decide
-from core.risk import ACTIVE, DayRisk, update_day
+from core.decision import Decided, DecisionParams, decide
+from core.protections import memory_size, open_bar, record_entry, reset
+from core.situation import Account, Instrument, Market, Position
 from core.tape import C, R, Tape
 
 __all__ = [
-    "NEVER_BARS",
     "State",
     "X",
     "advance",
@@ -40,18 +41,15 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_DAY_NS = 86_400_000_000_000
-NEVER_BARS = 1_000_000
-"""Bars since the last entry where there has been none."""
-
 
 class State(NamedTuple):
-    """Places in the state of one account, float64; the ring of the last entries' times follows.
+    """Places in the state of one account, float64; the gate's memory (`core.protections`) follows.
 
     ``balance``, ``equity`` (marked to market at the row), ``entry_price``, ``stop_price`` (as decided, not rounded; 0
     = none), ``high_water_mark``, ``fees``, ``funding`` (paid > 0), ``turnover`` (notional) in quote currency; ``lots``
-    signed; ``holding_bars`` and ``bars_since_entry`` decision bars; ``day``, ``drawdown``, ``gate`` as in
-    `core.risk.DayRisk`; ``fills`` and ``stops`` (those of the fills that were stops) and ``entries`` counts.
+    signed; ``holding_bars`` decision bars; ``day``, ``drawdown``, ``gate`` as in
+    `core.breaker.DayRisk`; ``fills`` and ``stops`` (those of the fills that were stops) and ``entries``
+    counts.
     """
 
     balance: int
@@ -60,7 +58,6 @@ class State(NamedTuple):
     entry_price: int
     stop_price: int
     holding_bars: int
-    bars_since_entry: int
     day: int
     high_water_mark: int
     drawdown: int
@@ -75,12 +72,13 @@ class State(NamedTuple):
 
 X = State(*range(len(State._fields)))
 """Places of the state by name."""
-_RING = len(State._fields)
+_MEMORY = len(State._fields)
 
 
+@inlined
 def state_size(params: DecisionParams) -> int:
     """Return the length of an account's state."""
-    return _RING + max(params.risk.max_entries_per_day, 1)
+    return _MEMORY + memory_size(params.risk)
 
 
 @inlined
@@ -110,7 +108,7 @@ def start(state: FloatArray, tape: Tape, row: int, equity: float, params: Decisi
     state[:] = 0.0
     state[X.balance] = equity
     state[X.equity] = equity
-    state[X.bars_since_entry] = NEVER_BARS
+    reset(state, _MEMORY, params.risk)
     state[X.day] = -1.0
     state[X.gate] = ACTIVE
     _mark(state, tape.clock[row, C.ts_close], params)
@@ -151,6 +149,7 @@ def advance(
     ts = tape.clock[row, C.ts_close]
     lots = int(state[X.lots])
     old_stop = state[X.stop_price]
+    open_bar(state, _MEMORY, ts, tape.rows[row, R.volatility_rank], params.risk)
     decided = decide(
         level,
         confidence,
@@ -160,26 +159,20 @@ def advance(
             tape.rows[row, R.atr],
             tape.rows[row, R.volatility],
             tape.rows[row, R.volatility_rank],
-        ),
-        Position(lots, state[X.entry_price], old_stop, int(state[X.holding_bars])),
-        Account(
-            state[X.equity],
             0.0,
-            int(state[X.gate]),
-            _entries_since(state, ts - _DAY_NS),
-            int(state[X.bars_since_entry]),
+            0.0,
+            480.0,
         ),
+        Position(lots, state[X.entry_price], old_stop, int(state[X.holding_bars]), 0.0, 0, 0),
+        Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0),
+        state,
+        _MEMORY,
         instrument,
         params,
     )
-    increases = abs(decided.target_lots) > abs(lots)
-    if increases:
-        ring = state.shape[0] - _RING
-        state[_RING + int(state[X.entries]) % ring] = ts
+    if abs(decided.target_lots) > abs(lots):
+        record_entry(state, _MEMORY, params.risk)
         state[X.entries] += 1.0
-        state[X.bars_since_entry] = 1.0
-    else:
-        state[X.bars_since_entry] += 1.0
     if lots != 0 or decided.target_lots != 0:
         _trade(state, tape, row, lots, old_stop, decided, instrument, costs)
     profit = state[X.lots] * instrument.lot * (tape.rows[row + 1, R.close] - state[X.entry_price])
@@ -219,15 +212,15 @@ def replay(
     float64[k + 1, len(State)]
         The account at each row from ``first_row`` on (`State`); equity and ruin are for the caller to judge.
     """
-    state = np.zeros(_RING + max(params.risk.max_entries_per_day, 1))
+    state = np.zeros(state_size(params))
     start(state, tape, first_row, equity, params)
-    path = np.empty((levels.shape[0] + 1, _RING))
-    path[0] = state[:_RING]
+    path = np.empty((levels.shape[0] + 1, _MEMORY))
+    path[0] = state[:_MEMORY]
     for i in range(levels.shape[0]):
         tradable = not np.isnan(levels[i])
         level = levels[i] if tradable else 0.0
         advance(state, tape, first_row + i, level, confidences[i], tradable, instrument, params, costs)
-        path[i + 1] = state[:_RING]
+        path[i + 1] = state[:_MEMORY]
     return path
 
 
@@ -282,19 +275,6 @@ def _mark(state: FloatArray, ts: int, params: DecisionParams) -> None:
     state[X.high_water_mark] = after.high_water_mark
     state[X.drawdown] = after.drawdown
     state[X.gate] = after.state
-
-
-@inlined
-def _entries_since(state: FloatArray, ts: int) -> int:
-    """Return how many of the remembered entries were decided after ``ts``; the newest come first."""
-    ring = state.shape[0] - _RING
-    entries = int(state[X.entries])
-    place = (entries - 1) % ring
-    count = 0
-    while count < min(entries, ring) and state[_RING + place] > ts:
-        count += 1
-        place = place - 1 if place > 0 else ring - 1
-    return count
 
 
 @inlined

@@ -1,6 +1,5 @@
 """From signals to orders: one decision a closed bar, one order a decision, a protective stop under every position."""
 
-from collections import deque
 from decimal import Decimal
 from typing import Any, Literal, Self
 
@@ -21,19 +20,18 @@ from nautilus_trader.model import (
 )
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from core.bars import DAY_NS
-from core.decision import Account, Decided, DecisionParams, Instrument, Market, Position, decide
+from core.breaker import REDUCING
+from core.decision import Decided, DecisionParams, decide
 from core.exits import STOP_LOSS, TRAILING_STOP
 from core.faults import Faults, guarded, recorded
 from core.messages import PositionState, RiskState, Signal, position_topic, risk_topic, signal_topic
 from core.orders import Intent, StopIntent, lots_to_quantity, order_intent, stop_intent
+from core.protections import new_memory, open_bar, record_entry, withdraw_entry
 from core.protocols import Journal
-from core.risk import REDUCING
+from core.situation import Account, Instrument, Market, Position
 from strategies.rows import decision_row, fill_row, order_row
 
 __all__ = ["RLStrategy", "RLStrategyParams"]
-
-NEVER_BARS = 1_000_000
 
 Purpose = Literal["entry", "increase", "reduce", "exit", "stop"]
 
@@ -93,8 +91,7 @@ class RLStrategy(Strategy):
         self._topic = position_topic(params.instrument_id)
         self._position = Position(0, 0.0, 0.0, 0)
         self._risk: RiskState | None = None
-        self._entries: deque[int] = deque()
-        self._bars_since_entry = NEVER_BARS
+        self._memory = new_memory(params.decision.risk)
         self._pending: ClientOrderId | None = None
         self._committed = 0
         self._first_stop = 0.0
@@ -122,9 +119,17 @@ class RLStrategy(Strategy):
         before = self._position
         if before.lots != 0:
             before = before._replace(holding_bars=before.holding_bars + 1)
-        self._bars_since_entry += 1
+        open_bar(self._memory, 0, signal.ts_event, signal.volatility_rank, self._params.decision.risk)
         account = self._account(signal, before)
-        market = Market(signal.close, signal.atr, signal.volatility, signal.volatility_rank)
+        market = Market(
+            signal.close,
+            signal.atr,
+            signal.volatility,
+            signal.volatility_rank,
+            signal.previous_close,
+            signal.funding_rate,
+            signal.minutes_to_funding,
+        )
         decided = decide(
             signal.level,
             signal.confidence,
@@ -132,6 +137,8 @@ class RLStrategy(Strategy):
             market,
             before,
             account,
+            self._memory,
+            0,
             self._params.instrument,
             self._params.decision,
         )
@@ -143,8 +150,6 @@ class RLStrategy(Strategy):
 
     def _account(self, signal: Signal, position: Position) -> Account:
         """Return the account as the gate sees it; without a fresh risk state nothing may be opened."""
-        while self._entries and self._entries[0] <= signal.ts_event - DAY_NS:
-            self._entries.popleft()
         risk = self._risk
         fresh = risk is not None and risk.ts_event == signal.ts_event
         own = max(abs(position.lots), self._committed) * self._params.instrument.lot * signal.close
@@ -152,8 +157,6 @@ class RLStrategy(Strategy):
             equity=risk.equity if risk is not None else 0.0,
             other_notional=max(risk.gross_notional - own, 0.0) if risk is not None else 0.0,
             state=risk.state if risk is not None and fresh else REDUCING,
-            entries_today=len(self._entries),
-            bars_since_entry=self._bars_since_entry,
         )
 
     def _act(self, signal: Signal, before: Position, decided: Decided) -> str:
@@ -171,8 +174,7 @@ class RLStrategy(Strategy):
         purpose: Purpose = "exit" if decided.target_lots == 0 else "reduce"
         if not intent.reduce_only:
             purpose = "entry" if before.lots == 0 else "increase"
-            self._entries.append(ts_event)
-            self._bars_since_entry = 0
+            record_entry(self._memory, 0, self._params.decision.risk)
         self._committed = max(abs(before.lots), abs(decided.target_lots))
         order_id = self._send_market(
             intent,
@@ -331,7 +333,7 @@ class RLStrategy(Strategy):
             self._stop = None
         working = self._forget(order_id)
         if working is not None and working.purpose in {"entry", "increase"} and working.filled_lots == 0:
-            self._entries.pop()
+            withdraw_entry(self._memory, 0, self._params.decision.risk)
         self._publish(ts_event)
         if bare:
             self._flatten(ts_event)
@@ -346,14 +348,14 @@ class RLStrategy(Strategy):
         return self._working.pop(order_id, None)
 
     def _publish(self, ts_event: int) -> None:
-        lots, entry_price, stop_price, holding_bars = self._position
+        position = self._position
         state = PositionState(
             instrument_id=self._params.instrument_id,
-            lots=lots,
-            committed_lots=max(abs(lots), self._committed),
-            entry_price=entry_price,
-            stop_price=stop_price,
-            holding_bars=holding_bars,
+            lots=position.lots,
+            committed_lots=max(abs(position.lots), self._committed),
+            entry_price=position.entry_price,
+            stop_price=position.stop_price,
+            holding_bars=position.holding_bars,
             realised=self._realised,
             ts_event=ts_event,
         )

@@ -5,10 +5,12 @@ from typing import Any
 import msgspec
 from nautilus_trader.model import OrderFilled
 
-from core.decision import Account, Decided, Position
+from core.breaker import STATES
+from core.decision import Decided
 from core.exits import EXIT_REASONS
+from core.gate import VERDICTS
 from core.messages import RiskState, Signal
-from core.risk import STATES, VERDICTS
+from core.situation import Account, Position
 
 __all__ = ["decision_row", "fill_row", "order_row"]
 
@@ -17,7 +19,10 @@ def decision_row(
     signal: Signal, before: Position, account: Account, decided: Decided, *, risk: RiskState | None, order_id: str
 ) -> dict[str, object]:
     """Return the row of a decision, or of a decision to do nothing."""
-    return msgspec.structs.asdict(signal) | {
+    row = msgspec.structs.asdict(signal)
+    for name in ("previous_close", "funding_rate", "minutes_to_funding"):
+        del row[name]
+    return row | {
         "equity": account.equity,
         "drawdown": risk.drawdown if risk is not None else 0.0,
         "state": STATES[account.state],
@@ -28,6 +33,7 @@ def decision_row(
         "new_stop_price": decided.stop_price,
         "exit_reason": EXIT_REASONS[decided.exit_code],
         "verdict": VERDICTS[decided.verdict],
+        "rules": "",
         "client_order_id": order_id,
     }
 

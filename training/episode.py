@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from core.compiled import inlined
 from core.costs import CostParams
-from core.decision import DecisionParams, Instrument
+from core.decision import DecisionParams
 from core.observation import observe, position_inputs
 from core.simulation import X, advance, start
+from core.situation import Instrument
 from core.tape import R, Tape
 
 __all__ = [

@@ -11,7 +11,7 @@ from core.actions import decode_continuous, decode_discrete
 from core.compiled import compiled
 from core.ensemble import SIGNALLED, TallyParams, tally
 from core.performance import EquityCurve, daily_returns, max_drawdown, sharpe
-from core.simulation import X, advance, start
+from core.simulation import X, advance, start, state_size
 from core.tape import R, Tape
 from training.episode import Rules, write_observation
 from training.packed import K, Packed, answer, pack
@@ -127,7 +127,7 @@ def _trade(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the account at each row, float64[k, len(State)], and each signal with its target, float64[k - 1, 3]."""
     models = packed.models.shape[0]
-    state = np.zeros(len(X) + max(rules.params.risk.max_entries_per_day, 1))
+    state = np.zeros(state_size(rules.params))
     start(state, tape, first, rules.starting_equity, rules.params)
     path, signals = np.empty((end - first, len(X))), np.empty((end - first - 1, 3))
     path[0] = state[: len(X)]

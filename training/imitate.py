@@ -17,7 +17,7 @@ from sb3_contrib.common.recurrent.type_aliases import RNNStates
 
 from core.compiled import compiled
 from core.costs import CostParams
-from core.simulation import X, advance, start
+from core.simulation import X, advance, start, state_size
 from core.tape import C, R, Tape
 from training.episode import Rules, start_rows, write_observation
 from training.hyperparameters import WarmStartParams
@@ -108,7 +108,7 @@ def _follow(
 ) -> None:
     """Trade episodes as the teacher says, but for the slips (actions; -1 = none), and write down what it says."""
     flat = int(np.argmin(np.abs(rules.levels)))
-    state = np.zeros(len(X) + max(rules.params.risk.max_entries_per_day, 1))
+    state = np.zeros(state_size(rules.params))
     for e in range(starts.shape[0]):
         row = starts[e]
         start(state, tape, row, rules.starting_equity, rules.params)

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from adapters.catalog import instrument, read_bars, read_funding
 from core.bars import Bars, Funding, interval_ns
-from core.decision import Instrument
 from core.features import FeatureSpec, compute_features
+from core.situation import Instrument
 from core.tape import Tape, new_tape
 
 __all__ = ["MarketData", "Normaliser", "fit_normaliser", "from_bars", "load_market", "normalised", "rows_between"]

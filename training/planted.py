@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from configs.schema import AppConfig
 from core.bars import DAY_NS, Bars, Funding, interval_ns
-from core.decision import Instrument
 from core.features import FeatureSpec
 from core.simulation import X, replay
+from core.situation import Instrument
 from core.tape import R
 from training.market import MarketData, from_bars
 

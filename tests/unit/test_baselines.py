@@ -6,11 +6,11 @@ import pytest
 
 import configs
 from core.bars import Bars, Funding
-from core.decision import Instrument
 from core.features import FeatureFrame
 from core.outofsample import stitched
 from core.performance import total_return
 from core.simulation import X, replay
+from core.situation import Instrument
 from core.tape import R, new_tape
 from training import baselines
 from training.baselines import AVERAGES, FAST_BARS, HOLD, SLOW_BARS, Habits

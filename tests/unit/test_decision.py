@@ -5,32 +5,28 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.breaker import ACTIVE, HALTED, REDUCING
 from core.decision import (
     BREAKER_EXIT,
     SIGNAL_EXIT,
-    Account,
     DecisionParams,
-    Instrument,
-    Market,
-    Position,
     decide,
 )
 from core.exits import MAX_HOLDING, STOP_LOSS, TAKE_PROFIT, ExitParams
-from core.risk import (
-    ACTIVE,
+from core.gate import (
     ALLOWED,
     CAPITAL,
     ENTRY_COUNT,
     ENTRY_SPACING,
-    HALTED,
     LOSS_PER_TRADE,
     MIN_NOTIONAL,
     NOT_ACTIVE,
     PYRAMIDING,
-    REDUCING,
     VOLATILITY,
-    RiskParams,
 )
+from core.protections import new_memory, open_bar, record_entry
+from core.risk import RiskParams
+from core.situation import Account, Instrument, Market, Position
 from core.sizing import SizingParams
 
 PARAMS = DecisionParams(
@@ -46,11 +42,29 @@ PARAMS = DecisionParams(
 INSTRUMENT = Instrument(tick=0.1, lot=0.001, min_lots=1, max_lots=1_000_000, min_notional=100.0)
 MARKET = Market(close=50_000.0, atr=200.0, volatility=0.5, volatility_rank=0.5)
 FLAT = Position(0, 0.0, 0.0, 0)
-ACCOUNT = Account(equity=10_000.0, other_notional=0.0, state=ACTIVE, entries_today=0, bars_since_entry=100)
+TS = 19_700 * 86_400_000_000_000
+ACCOUNT = Account(equity=10_000.0, other_notional=0.0, state=ACTIVE)
 
 
-def decided(level=1.0, confidence=0.9, *, tradable=True, market=MARKET, position=FLAT, account=ACCOUNT, params=PARAMS):
-    return decide(level, confidence, tradable, market, position, account, INSTRUMENT, params)
+def decided(
+    level=1.0,
+    confidence=0.9,
+    *,
+    tradable=True,
+    market=MARKET,
+    position=FLAT,
+    account=ACCOUNT,
+    params=PARAMS,
+    bars_before=100,
+    entries=0,
+):
+    memory = new_memory(params.risk)
+    open_bar(memory, 0, TS, 0.5, params.risk)
+    for _ in range(entries):
+        record_entry(memory, 0, params.risk)
+    for _ in range(bars_before if entries else 0):
+        open_bar(memory, 0, TS, 0.5, params.risk)
+    return decide(level, confidence, tradable, market, position, account, memory, 0, INSTRUMENT, params)
 
 
 def test_a_full_long_holds_the_volatility_targeted_share_of_equity_when_no_limit_binds():
@@ -103,8 +117,8 @@ def test_a_halted_gate_closes_and_a_reducing_gate_opens_nothing():
 
 def test_each_entry_rule_names_itself():
     assert decided(market=MARKET._replace(volatility_rank=0.99)).verdict == VOLATILITY
-    assert decided(account=ACCOUNT._replace(entries_today=8)).verdict == ENTRY_COUNT
-    assert decided(account=ACCOUNT._replace(bars_since_entry=0)).verdict == ENTRY_SPACING
+    assert decided(entries=8).verdict == ENTRY_COUNT
+    assert decided(entries=1, bars_before=0).verdict == ENTRY_SPACING
     assert decided(position=Position(30, 50_100.0, 49_000.0, 5)).verdict == PYRAMIDING
     assert decided(account=ACCOUNT._replace(equity=300.0), level=0.5).verdict == MIN_NOTIONAL
 
@@ -143,14 +157,15 @@ def cases(draw):
         draw(st.floats(-1.0, 1.0)), draw(st.floats(0.0, 1.0)), draw(st.booleans()),
         Market(close, atr, draw(st.floats(0.0, 3.0)), draw(st.floats(0.0, 1.0))),
         Position(lots, entry, stop, draw(st.integers(0, 200))),
-        Account(draw(st.floats(0.0, 1e6)), draw(st.floats(0.0, 1e5)), draw(st.sampled_from([ACTIVE, REDUCING, HALTED])),
-                draw(st.integers(0, 10)), draw(st.integers(0, 10))),
+        Account(draw(st.floats(0.0, 1e6)), draw(st.floats(0.0, 1e5)), draw(st.sampled_from(range(3)))),
     )  # fmt: skip
 
 
 @settings(max_examples=1500, deadline=None)
 @given(cases())
 def test_whatever_comes_in_no_limit_is_broken(case):
+    memory = new_memory(PARAMS.risk)
+    open_bar(memory, 0, TS, case.market.volatility_rank, PARAMS.risk)
     result = decide(
         case.level,
         case.confidence,
@@ -158,6 +173,8 @@ def test_whatever_comes_in_no_limit_is_broken(case):
         case.market,
         case.position,
         case.account,
+        memory,
+        0,
         INSTRUMENT,
         PARAMS,
     )

@@ -14,10 +14,10 @@ import configs
 from core.actions import ActionSpec
 from core.bars import Bars, Funding
 from core.costs import CostParams
-from core.decision import Instrument
 from core.errors import ConfigError, DataError
 from core.features import FeatureFrame
 from core.simulation import X, replay
+from core.situation import Instrument
 from core.tape import R, new_tape
 from training import hyperparameters
 from training.env import TradingEnv

@@ -9,14 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.bars import Bars, Funding
+from core.breaker import ACTIVE, DayRisk, update_day
 from core.costs import QUOTE_OFFSETS_NS, CostParams
-from core.decision import Account, DecisionParams, Instrument, Market, Position, decide
+from core.decision import DecisionParams, decide
 from core.errors import DataError
 from core.exits import ExitParams
 from core.features import FeatureFrame
 from core.orders import stop_price
-from core.risk import ACTIVE, DayRisk, RiskParams, update_day
+from core.protections import new_memory, open_bar, record_entry
+from core.risk import RiskParams
 from core.simulation import X, replay, stop_ticks, tick_price
+from core.situation import Account, Instrument, Market, Position
 from core.sizing import SizingParams
 from core.tape import new_tape
 
@@ -40,7 +43,7 @@ class Exchange:
         self.lots, self.entry, self.stop, self.age = 0, 0.0, 0.0, 0
         self.trigger = None
         self.pending = None
-        self.entries, self.since_entry = [], 1_000_000
+        self.memory = new_memory(params.risk)
         self.day = DayRisk(-1, 0.0, 0.0, ACTIVE)
         self.quote = None
         self.fees = self.funding = 0.0
@@ -94,17 +97,14 @@ class Exchange:
 
     def on_decision(self, ts, level, ready, market):
         self.age += self.lots != 0
-        self.entries = [t for t in self.entries if t > ts - DAY]
-        account = Account(self.equity, 0.0, self.day.state, len(self.entries), self.since_entry)
+        open_bar(self.memory, 0, ts, market.volatility_rank, self.params.risk)
+        account = Account(self.equity, 0.0, self.day.state)
         position = Position(self.lots, self.entry, self.stop, self.age)
         tradable = ready and not math.isnan(level)
-        decided = decide(
-            0.0 if math.isnan(level) else level, 1.0, tradable, market, position, account, self.instrument, self.params
-        )
-        self.since_entry += 1
+        wanted = 0.0 if math.isnan(level) else level
+        decided = decide(wanted, 1.0, tradable, market, position, account, self.memory, 0, self.instrument, self.params)
         if abs(decided.target_lots) > abs(self.lots):
-            self.entries.append(ts)
-            self.since_entry = 1
+            record_entry(self.memory, 0, self.params.risk)
         reduces = abs(decided.target_lots) < abs(self.lots)
         self.pending = (decided.target_lots - self.lots, reduces, decided.stop_price)
 

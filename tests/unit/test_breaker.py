@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.risk import (
+from core.breaker import (
     ACTIVE,
     EVENTS,
     HALTED,
@@ -14,10 +14,10 @@ from core.risk import (
     STATES,
     TRANSITIONS,
     DayRisk,
-    RiskParams,
     next_state,
     update_day,
 )
+from core.risk import RiskParams
 
 DAY_NS = 86_400_000_000_000
 LIMITS = RiskParams(0.01, 0.05, 0.5, 0.0008, 1, 8, 0.98, 1, 0)
