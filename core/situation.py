@@ -40,7 +40,8 @@ class Position(NamedTuple):
 
     ``lots`` signed; ``entry_price`` average; ``stop_price`` of the resting stop (0 = none); ``holding_bars`` age in
     decision bars; ``first_stop`` the stop that it was opened with (0 = unknown); ``adds`` and ``takes``: increases and
-    partial take-profits so far.
+    partial take-profits so far; ``first_lots`` what it was opened with and ``last_lots`` what was last added (the same
+    before any add), unsigned, 0 = unknown. `core.position.filled` keeps them.
     """
 
     lots: int
@@ -50,6 +51,8 @@ class Position(NamedTuple):
     first_stop: float = 0.0
     adds: int = 0
     takes: int = 0
+    first_lots: int = 0
+    last_lots: int = 0
 
 
 class Account(NamedTuple):
