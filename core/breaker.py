@@ -16,6 +16,7 @@ __all__ = [
     "TRANSITIONS",
     "DayRisk",
     "drawdown_event",
+    "guard_day",
     "next_state",
     "update_day",
 ]
@@ -107,3 +108,22 @@ def update_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) -
     high = max(high, equity)
     drawdown = 1.0 - equity / high
     return DayRisk(day, high, drawdown, next_state(state, drawdown_event(drawdown, params.daily_drawdown)))
+
+
+@inlined
+def guard_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) -> DayRisk:
+    """Hold the account against the day's limit between two decisions.
+
+    Parameters as in `update_day`. Below the limit nothing changes: the day, its high-water mark and its drawdown are
+    those of decisions. At the limit the answer is HALTED, on the day of ``ts_ns``; a new day opens with the last
+    decision's mark.
+    """
+    if before.day < 0 or before.state == HALTED:
+        return before
+    day = (ts_ns - 1) // 86_400_000_000_000
+    high, drawdown = before.high_water_mark, before.drawdown
+    if day != before.day:
+        high, drawdown = high * (1.0 - drawdown), 0.0
+    if equity > 0.0 and 1.0 - equity / high < params.daily_drawdown:
+        return before
+    return DayRisk(day, high, drawdown, HALTED)
