@@ -12,8 +12,9 @@ import numpy.typing as npt
 from core.breaker import HALTED
 from core.compiled import inlined
 from core.exits import EXIT_NONE, ExitParams, exit_reason, trailed_stop
-from core.gate import ALLOWED, Proposal, allowed_lots
+from core.gate import Proposal, allowed_lots
 from core.risk import RiskParams
+from core.rules import ALLOWED
 from core.situation import Account, Instrument, Market, Position
 from core.sizing import SizingParams, signed_exposure
 
@@ -46,7 +47,7 @@ class Decided(NamedTuple):
 
     ``target_lots`` signed total, never a delta; ``stop_price`` of the position after the decision (0 = none);
     ``exit_code`` why a position is closed (0 = it is not); ``verdict`` what the gate said of an increase
-    (`core.gate.ALLOWED`, or the rule that denied or cut it).
+    (`core.rules.ALLOWED`, or the rule that denied or cut it).
     """
 
     target_lots: int

@@ -164,7 +164,7 @@ def advance(
             480.0,
         ),
         Position(lots, state[X.entry_price], old_stop, int(state[X.holding_bars]), 0.0, 0, 0),
-        Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0),
+        Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0, state[X.drawdown]),
         state,
         _MEMORY,
         instrument,
