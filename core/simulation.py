@@ -175,7 +175,7 @@ def advance(
             minutes_to_funding(ts),
         ),
         before,
-        Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0),
+        Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0, state[X.drawdown]),
         state,
         _MEMORY,
         instrument,
