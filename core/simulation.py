@@ -8,8 +8,8 @@ in the order in which the engine sees the same events:
    stop fired, a reduce-only order does nothing, and an increasing one opens a fresh position of the added lots.
 3. The planned stop rests from then on: both extremes and the close of that bar, all four quotes of later bars. Funding
    settles between bars.
-4. At the close of each base bar but the last, what is held is held to the limits of drawdown (`core.breaker.guard_day`);
-   at a limit trading is HALTED and a reduce-only order closes the position at the next open quote, after its stop.
+4. At the close of each base bar but the last, a position is held to the limits of drawdown (`core.breaker.guard_day`);
+   at a limit trading is HALTED and a reduce-only order closes it at the next open quote, after its stop.
 5. At the next row's close the account is marked to market and folded into the breaker's memory.
 
 Most intervals touch neither stop nor limit and settle no funding; the extremes of each interval are known beforehand
