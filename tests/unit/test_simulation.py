@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.bars import Bars, Funding
-from core.breaker import ACTIVE, HALTED
+from core.breaker import HALTED
 from core.costs import CostParams
 from core.decision import DecisionParams
 from core.errors import DataError
@@ -104,16 +104,18 @@ def test_a_rule_that_is_another_would_be_noticed(wrong):
     assert right[-1, X.equity] != other[-1, X.equity]
 
 
-def steady(prices, *, funding=(), stop_atr=2.0, atr=10.0):
-    """Return a tape of one base bar a decision bar, each open = last close unless given as a tuple (o, h, l, c)."""
+def steady(prices, *, funding=(), atr=10.0, per_decision=1):
+    """Return a tape of so many base bars a decision bar, each flat unless given as a tuple (o, h, l, c)."""
     rows = [p if isinstance(p, tuple) else (p, p, p, p) for p in prices]
     columns = [np.array(c, dtype=float) for c in zip(*rows, strict=True)]
     n = len(rows)
     ts = ORIGIN + MINUTE * np.arange(1, n + 1, dtype=np.int64)
     bars = Bars(ts, *columns, np.ones(n), np.full(n, np.nan))
+    last = np.arange(per_decision - 1, n, per_decision)
+    m = len(last)
     frame = FeatureFrame(
-        ts, np.zeros((n, 1), np.float32), columns[3], np.full(n, atr), np.full(n, 0.5), np.zeros(n), np.zeros(n),
-        np.zeros(n), np.full(n, True), np.arange(n, dtype=np.int64),
+        ts[last], np.zeros((m, 1), np.float32), columns[3][last], np.full(m, atr), np.full(m, 0.5), np.zeros(m),
+        np.zeros(m), np.zeros(m), np.full(m, True), last,
     )  # fmt: skip
     due = Funding(np.array([t for t, _ in funding], np.int64), np.array([r for _, r in funding]))
     return new_tape(bars, frame, due, base_ns=MINUTE)
