@@ -22,11 +22,12 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 from core.breaker import REDUCING
 from core.decision import Decided, DecisionParams, decide
-from core.exits import STOP_LOSS, TRAILING_STOP
+from core.exits import PARTIAL_TAKE, STOP_LOSS, stop_reason
 from core.faults import Faults, guarded, recorded
 from core.messages import PositionState, RiskState, Signal, position_topic, risk_topic, signal_topic
 from core.orders import Intent, StopIntent, lots_to_quantity, order_intent, stop_intent
-from core.protections import new_memory, open_bar, record_entry, withdraw_entry
+from core.position import filled, realised
+from core.protections import close_trade, new_memory, open_bar, record_entry, withdraw_entry
 from core.protocols import Journal
 from core.situation import Account, Instrument, Market, Position
 from strategies.rows import decision_row, fill_row, order_row
@@ -94,7 +95,8 @@ class RLStrategy(Strategy):
         self._memory = new_memory(params.decision.risk)
         self._pending: ClientOrderId | None = None
         self._committed = 0
-        self._first_stop = 0.0
+        self._trade = (0.0, 1.0)
+        self._decided_equity = 1.0
         self._realised = 0.0
         self._working: dict[ClientOrderId, Working] = {}
         self._stop: tuple[ClientOrderId, StopIntent] | None = None
@@ -121,6 +123,7 @@ class RLStrategy(Strategy):
             before = before._replace(holding_bars=before.holding_bars + 1)
         open_bar(self._memory, 0, signal.ts_event, signal.volatility_rank, self._params.decision.risk)
         account = self._account(signal, before)
+        self._decided_equity = account.equity
         market = Market(
             signal.close,
             signal.atr,
@@ -157,6 +160,7 @@ class RLStrategy(Strategy):
             equity=risk.equity if risk is not None else 0.0,
             other_notional=max(risk.gross_notional - own, 0.0) if risk is not None else 0.0,
             state=risk.state if risk is not None and fresh else REDUCING,
+            drawdown=risk.drawdown if risk is not None else 0.0,
         )
 
     def _act(self, signal: Signal, before: Position, decided: Decided) -> str:
@@ -259,26 +263,23 @@ class RLStrategy(Strategy):
         size = round(event.last_qty.as_decimal() / self._lot)
         signed = size if event.order_side == OrderSide.BUY else -size
         price = float(event.last_px.as_decimal())
-        lots = before.lots + signed
+        counts = working.filled_lots == 0 and (working.purpose == "increase" or working.exit_code == PARTIAL_TAKE)
         working.open_lots -= size
         working.filled_lots += size
-        self._realised -= float(event.commission.as_decimal()) if event.commission is not None else 0.0
-        if before.lots * signed < 0:
-            closed = before.lots - lots if before.lots * lots >= 0 else before.lots
-            self._realised += closed * self._params.instrument.lot * (price - before.entry_price)
+        profit = realised(before, signed, price, self._params.instrument.lot)
+        profit -= float(event.commission.as_decimal()) if event.commission is not None else 0.0
+        self._realised += profit
+        if before.lots == 0:
+            self._trade = (0.0, self._decided_equity)
+        self._trade = (self._trade[0] + profit, self._trade[1])
         exit_code = working.exit_code
-        if working.purpose == "stop" and before.stop_price != self._first_stop:
-            exit_code = TRAILING_STOP
+        if working.purpose == "stop":
+            exit_code = stop_reason(before, self._params.decision.risk.exit_cost)
+        self._position = filled(before, signed, price, working.planned_stop, counts)
+        lots = self._position.lots
         if lots == 0:
-            self._position = Position(0, 0.0, 0.0, 0)
-        elif before.lots == 0:
-            self._first_stop = working.planned_stop
-            self._position = Position(lots, price, working.planned_stop, 0)
-        elif abs(lots) > abs(before.lots):
-            average = (before.lots * before.entry_price + signed * price) / lots
-            self._position = before._replace(lots=lots, entry_price=average)
-        else:
-            self._position = before._replace(lots=lots)
+            risk = self._params.decision.risk
+            close_trade(self._memory, 0, self._trade[0] / self._trade[1], working.purpose == "stop", risk)
         row = fill_row(
             event,
             side=working.side,
