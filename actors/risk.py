@@ -65,7 +65,7 @@ class RiskActor(DataActor):
         self._params = params
         self._journal = journal
         self._positions: dict[str, PositionState] = {}
-        self._day = DayRisk(-1, 0.0, 0.0, ACTIVE)
+        self._day = DayRisk(-1, 0.0, 0.0, ACTIVE, 0.0, 0)
         self._last: RiskState | None = None
         self._net_notional = 0.0
         self._funding = 0.0

@@ -47,7 +47,7 @@ class State(NamedTuple):
 
     ``balance``, ``equity`` (marked to market at the row), ``entry_price``, ``stop_price`` (as decided, not rounded; 0
     = none), ``high_water_mark``, ``fees``, ``funding`` (paid > 0), ``turnover`` (notional) in quote currency; ``lots``
-    signed; ``holding_bars`` decision bars; ``day``, ``drawdown``, ``gate`` as in
+    signed; ``holding_bars`` decision bars; ``day``, ``drawdown``, ``gate``, ``peak``, ``latched`` as in
     `core.breaker.DayRisk`; ``fills`` and ``stops`` (those of the fills that were stops) and ``entries``
     counts.
     """
@@ -62,6 +62,8 @@ class State(NamedTuple):
     high_water_mark: int
     drawdown: int
     gate: int
+    peak: int
+    latched: int
     fees: int
     funding: int
     turnover: int
@@ -269,12 +271,21 @@ def _trade(
 @inlined
 def _mark(state: FloatArray, ts: int, params: DecisionParams) -> None:
     """Fold the row's equity into the gate's memory."""
-    before = DayRisk(int(state[X.day]), state[X.high_water_mark], state[X.drawdown], int(state[X.gate]))
+    before = DayRisk(
+        int(state[X.day]),
+        state[X.high_water_mark],
+        state[X.drawdown],
+        int(state[X.gate]),
+        state[X.peak],
+        int(state[X.latched]),
+    )
     after = update_day(before, ts, state[X.equity], params.risk)
     state[X.day] = after.day
     state[X.high_water_mark] = after.high_water_mark
     state[X.drawdown] = after.drawdown
     state[X.gate] = after.state
+    state[X.peak] = after.peak
+    state[X.latched] = after.latched
 
 
 @inlined

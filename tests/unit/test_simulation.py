@@ -44,7 +44,7 @@ class Exchange:
         self.trigger = None
         self.pending = None
         self.memory = new_memory(params.risk)
-        self.day = DayRisk(-1, 0.0, 0.0, ACTIVE)
+        self.day = DayRisk(-1, 0.0, 0.0, ACTIVE, 0.0, 0)
         self.quote = None
         self.fees = self.funding = 0.0
         self.fills = []
