@@ -9,7 +9,7 @@ class RiskParams(NamedTuple):
     """Limits of the gate; fractions of equity unless said otherwise.
 
     ``loss_per_trade``: loss at the stop, fees and slippage included; ``daily_drawdown``: from the UTC day's
-    high-water mark, ``total_drawdown``: from the highest ever; ``max_capital``: gross notional over all instruments; ``exit_cost``: fee, half the spread and
+    high-water mark; ``max_capital``: gross notional over all instruments; ``exit_cost``: fee, half the spread and
     slippage of the way out, as a fraction of notional; ``min_entry_spacing_bars`` and ``max_entries_per_day``:
     frequency; ``volatility_quantile``: no entry while the volatility rank is above it; ``pyramiding`` (0 or 1):
     whether a position in profit may be added to; ``auto_rearm`` (0 or 1): whether a new UTC day re-arms a HALTED
