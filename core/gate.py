@@ -83,8 +83,8 @@ def allowed_lots(
 
     Notes
     -----
-    A value that is NaN passes no rule. Where nobody asks for an explanation, the rules after a denial are left out: they
-    could not change what is left.
+    A value that is NaN passes no rule. Where nobody asks for an explanation, the rules after a denial are left out:
+    they could not change what is left.
     """
     held, explain = proposal.held, memory[at + M.explain] == 1.0
     memory[at + M.judged_ts] = memory[at + M.ts]
@@ -204,7 +204,9 @@ def _judge_position(
     """Ask whether the position may be added to, what funding it would pay, and how far its stop is from liquidation."""
     side, held = proposal.side, proposal.held
     adds = held > 0
-    value = side * (market.close / proposal.entry_price - 1.0) if adds else np.nan
+    value = np.nan
+    if adds and proposal.entry_price > 0.0:
+        value = side * (market.close / proposal.entry_price - 1.0)
     left = _deny(left, held, r.PYRAMIDING, not adds or value > 0.0, value, 0.0, memory, at, params)
     limit = float(params.max_adds if params.pyramiding == 1 else 0)
     value = float(proposal.adds) if adds else np.nan
@@ -366,4 +368,4 @@ def _share(x: float) -> float:
     """Return a number cut to [0, 1]; NaN is 1."""
     if x <= 0.0:
         return 0.0
-    return x if x < 1.0 else 1.0
+    return min(1.0, x)

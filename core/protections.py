@@ -43,8 +43,9 @@ class Memory(NamedTuple):
     """Places of the memory, float64.
 
     ``layout`` version and lengths of the rings; ``ts`` (ns) and ``bar`` (count) of the bar that was opened last;
-    ``paused`` (0 or 1) by volatility, ``calm`` bars in a row since; ``entry_bar`` of the last entry; ``entries`` in all;
-    ``day`` (UTC) of the last entry and the entries on it; ``streak`` losses in a row; ``stops`` and ``trades`` in all;
+    ``paused`` (0 or 1) by volatility, ``calm`` bars in a row since; ``entry_bar`` of the last entry; ``entries`` in
+    all; ``day`` (UTC) of the last entry and the entries on it; ``streak`` losses in a row; ``stops`` and ``trades`` in
+    all;
     ``*_until``: the last bar of each pause; ``judged_ts``, ``wanted`` and ``held`` lots of the last judgement;
     ``explain`` (0 or 1): whether judgements are written down.
 
@@ -85,8 +86,8 @@ _ENTRIES = JUDGED + NUMBERS * len(RULES)
 class Protections(NamedTuple):
     """What the memory says at a decision.
 
-    ``entries_24h``, ``entries_today`` (UTC day); ``bars_since_entry``; ``calm_bars_missing`` before volatility no longer
-    pauses; ``loss_streak`` losses in a row; ``streak_bars_left``, ``stop_bars_left``, ``profit_bars_left`` of the
+    ``entries_24h``, ``entries_today`` (UTC day); ``bars_since_entry``; ``calm_bars_missing`` before volatility no
+    longer pauses; ``loss_streak`` losses in a row; ``streak_bars_left``, ``stop_bars_left``, ``profit_bars_left`` of the
     pauses. Bars are decision bars, the present one included.
     """
 
