@@ -51,6 +51,8 @@ def test_the_stop_goes_to_break_even_once_the_profit_is_reached_and_the_price_is
     assert moved(100.0 + side * 0.99) == 100.0 - side * 3.0
     assert moved(100.0 + side * 1.0) == level
     assert moved(100.0 + side * 0.1, atr=0.1) == 100.0 - side * 3.0, "it would stand beyond the price"
+    assert moved(100.0 + side * 0.39, atr=0.1) == 100.0 - side * 3.0, "or nearer than a fifth of a percent"
+    assert moved(100.0 + side * 0.41, atr=0.1) == level
     assert moved(100.0 + side * 1.5, stop=100.0 + side * 0.5) == 100.0 + side * 0.5, "it is nearer already"
 
 
@@ -59,6 +61,8 @@ def test_the_nearer_of_the_trailing_and_the_break_even_stop_stands(side):
     level = break_even(side, 100.0, 0.001)
     assert moved_stop(side, 100.0 + side * 2.5, 1.0, 100.0, 100.0 - side * 3.0, 0.001, PARAMS) == level
     assert moved_stop(side, 100.0 + side * 5.0, 1.0, 100.0, level, 0.001, PARAMS) == 100.0 + side * 2.0
+    near = moved_stop(side, 100.0 + side * 5.0, 0.001, 100.0, level, 0.001, PARAMS)
+    assert near == pytest.approx(100.0 + side * (5.0 - 0.002 * (100.0 + side * 5.0)))
 
 
 @settings(deadline=None)
@@ -72,7 +76,7 @@ def test_the_nearer_of_the_trailing_and_the_break_even_stop_stands(side):
 def test_a_stop_never_moves_away_and_never_beyond_the_price(side, close, atr, entry, stop):
     after = moved_stop(side, close, atr, entry, stop, 0.001, PARAMS)
     assert side * (after - stop) >= 0.0
-    assert after == stop or side * (close - after) > 0.0
+    assert after == stop or side * (close - after) >= 0.002 * close * (1 - 1e-9)
 
 
 def test_an_unknown_stop_is_replaced_by_a_first_one():
