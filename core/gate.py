@@ -83,17 +83,26 @@ def allowed_lots(
 
     Notes
     -----
-    A value that is NaN passes no rule.
+    A value that is NaN passes no rule. Where nobody asks for an explanation, the rules after a denial are left out:
+    they could not change what is left.
     """
+    held, explain = proposal.held, memory[at + M.explain] == 1.0
     memory[at + M.judged_ts] = memory[at + M.ts]
     memory[at + M.wanted] = proposal.size
-    memory[at + M.held] = proposal.held
+    memory[at + M.held] = held
     left = proposal.size, r.ALLOWED
     left = _judge_situation(left, proposal, market, account, memory, at, params)
+    if left[0] == held and not explain:
+        return left
     left = _judge_history(left, proposal, memory, at, params)
+    if left[0] == held and not explain:
+        return left
     left = _judge_position(left, proposal, market, memory, at, params)
-    left = _judge_capital(left, proposal, market, account, memory, at, instrument, params)
-    left = _judge_loss(left, proposal, market, account, memory, at, instrument, params)
+    if left[0] == held and not explain:
+        return left
+    scale = limit_scale(market.volatility_rank, int(memory[at + M.streak]), account.drawdown, params)
+    left = _judge_capital(left, proposal, market, account, scale, memory, at, instrument, params)
+    left = _judge_loss(left, proposal, market, account, scale, memory, at, instrument, params)
     return _judge_order(left, proposal, market, memory, at, instrument, params)
 
 
@@ -108,13 +117,17 @@ def limit_scale(volatility_rank: float, loss_streak: int, drawdown: float, param
     wild = _share((volatility_rank - calm) / (1.0 - calm)) if volatility_rank != calm else 0.0
     scale = 1.0 - params.tighten_volatility * wild
     scale *= 1.0 - params.tighten_drawdown * _share(drawdown / params.daily_drawdown)
-    scale *= (1.0 - params.tighten_loss) ** loss_streak
+    if loss_streak > 0:
+        scale *= (1.0 - params.tighten_loss) ** loss_streak
     return max(scale, LEAST_SCALE)
 
 
 def explained(memory: FloatArray, at: int, params: RiskParams) -> tuple[RuleResult, ...]:
-    """Return what every rule said at the bar that was opened last; empty where no increase was proposed at it."""
-    if memory[at + M.judged_ts] != memory[at + M.ts]:
+    """Return what every rule said at the bar that was opened last.
+
+    Empty where no increase was proposed at it, and of a memory that does not explain (`core.protections.new_memory`).
+    """
+    if memory[at + M.explain] == 0.0 or memory[at + M.judged_ts] != memory[at + M.ts]:
         return ()
     wanted, held = int(memory[at + M.wanted]), int(memory[at + M.held])
     lots = wanted
@@ -191,7 +204,9 @@ def _judge_position(
     """Ask whether the position may be added to, what funding it would pay, and how far its stop is from liquidation."""
     side, held = proposal.side, proposal.held
     adds = held > 0
-    value = side * (market.close / proposal.entry_price - 1.0) if adds else np.nan
+    value = np.nan
+    if adds and proposal.entry_price > 0.0:
+        value = side * (market.close / proposal.entry_price - 1.0)
     left = _deny(left, held, r.PYRAMIDING, not adds or value > 0.0, value, 0.0, memory, at, params)
     limit = float(params.max_adds if params.pyramiding == 1 else 0)
     value = float(proposal.adds) if adds else np.nan
@@ -217,23 +232,19 @@ def _judge_capital(
     proposal: Proposal,
     market: Market,
     account: Account,
+    scale: float,
     memory: FloatArray,
     at: int,
     instrument: Instrument,
     params: RiskParams,
 ) -> tuple[int, int]:
     """Cut to what the account, the instrument and its group may have in the market."""
-    scale = limit_scale(market.volatility_rank, int(memory[at + M.streak]), account.drawdown, params)
     unit = market.close * instrument.lot
-    wanted = proposal.size * unit
-    limit = params.max_capital * scale * account.equity
-    most = _whole_lots(limit - account.other_notional, unit)
-    left = _cut(left, proposal, r.CAPITAL, most, wanted + account.other_notional, limit, memory, at, params)
-    limit = params.max_instrument * scale * account.equity
-    left = _cut(left, proposal, r.INSTRUMENT, _whole_lots(limit, unit), wanted, limit, memory, at, params)
-    limit = params.max_group * scale * account.equity
-    most = _whole_lots(limit - account.group_notional, unit)
-    return _cut(left, proposal, r.GROUP, most, wanted + account.group_notional, limit, memory, at, params)
+    others, equity = account.other_notional, scale * account.equity
+    left = _cut(left, proposal, r.CAPITAL, 0, others, unit, params.max_capital * equity, memory, at, params)
+    left = _cut(left, proposal, r.INSTRUMENT, 0, 0.0, unit, params.max_instrument * equity, memory, at, params)
+    others = account.group_notional
+    return _cut(left, proposal, r.GROUP, 0, others, unit, params.max_group * equity, memory, at, params)
 
 
 @inlined
@@ -242,6 +253,7 @@ def _judge_loss(
     proposal: Proposal,
     market: Market,
     account: Account,
+    scale: float,
     memory: FloatArray,
     at: int,
     instrument: Instrument,
@@ -251,22 +263,19 @@ def _judge_loss(
 
     What is added loses from the close to the stop and pays both ways; what is held loses from its entry price and pays
     the way out, and a profit that its stop has locked in buys no further risk. The way out is charged at the dearer of
-    close and stop.
+    close and stop. A stop that is none, or on the wrong side, bounds no loss.
     """
-    side, size, held = proposal.side, proposal.size, proposal.held
-    scale = limit_scale(market.volatility_rank, int(memory[at + M.streak]), account.drawdown, params)
-    distance = side * (market.close - proposal.stop_price)
-    way_out = params.exit_cost * max(market.close, proposal.stop_price)
-    of_new = (distance + params.exit_cost * market.close + way_out) * instrument.lot
-    of_held = 0.0
+    side, held, stop = proposal.side, proposal.held, proposal.stop_price
+    distance = side * (market.close - stop)
+    way_out = params.exit_cost * max(market.close, stop)
+    added = (distance + params.exit_cost * market.close + way_out) * instrument.lot
+    if not (distance > 0.0 and stop > 0.0):
+        added = np.inf
+    kept = 0.0
     if held > 0:
-        of_held = held * max(side * (proposal.entry_price - proposal.stop_price) + way_out, 0.0) * instrument.lot
+        kept = held * max(side * (proposal.entry_price - stop) + way_out, 0.0) * instrument.lot
     limit = params.loss_per_trade * scale * account.equity
-    most = held
-    if distance > 0.0 and proposal.stop_price > 0.0:
-        most += _whole_lots(limit - of_held, of_new)
-    value = of_held + (size - held) * of_new
-    return _cut(left, proposal, r.LOSS_PER_TRADE, most, value, limit, memory, at, params)
+    return _cut(left, proposal, r.LOSS_PER_TRADE, held, kept, added, limit, memory, at, params)
 
 
 @inlined
@@ -282,10 +291,8 @@ def _judge_order(
     """Cut to what one order may be, and refuse one that is too small."""
     held = proposal.held
     unit = market.close * instrument.lot
-    value, limit = (proposal.size - held) * unit, params.max_order_notional
-    left = _cut(left, proposal, r.ORDER_NOTIONAL, held + _whole_lots(limit, unit), value, limit, memory, at, params)
-    value, limit = float(proposal.size), float(instrument.max_lots)
-    left = _cut(left, proposal, r.MAX_LOTS, instrument.max_lots, value, limit, memory, at, params)
+    left = _cut(left, proposal, r.ORDER_NOTIONAL, held, 0.0, unit, params.max_order_notional, memory, at, params)
+    left = _cut(left, proposal, r.MAX_LOTS, 0, 0.0, 1.0, float(instrument.max_lots), memory, at, params)
     added = left[0] - held
     value, limit = added * unit if added > 0 else np.nan, max(instrument.min_notional, instrument.min_lots * unit)
     return _deny(left, held, r.MIN_NOTIONAL, added == 0 or value >= limit, value, limit, memory, at, params)
@@ -313,16 +320,25 @@ def _cut(
     left: tuple[int, int],
     proposal: Proposal,
     rule: int,
-    most: int,
-    value: float,
+    free: int,
+    used: float,
+    unit: float,
     limit: float,
     memory: FloatArray,
     at: int,
     params: RiskParams,
 ) -> tuple[int, int]:
-    """Leave at most ``most`` lots, and never less than what is held."""
-    within = max(proposal.held, min(most, proposal.size))
-    return _leave(left, rule, within, value, limit, memory, at, params)
+    """Leave as many lots as a limit has room for, and never less than what is held.
+
+    ``used``: what others take of the limit, and the first ``free`` lots; ``unit``: what each lot beyond these takes.
+    """
+    value = used + (proposal.size - free) * unit
+    most = proposal.size
+    if not value <= limit:
+        room = (limit - used) / unit + _ROUNDING
+        most = free + int(min(np.floor(room), float(most))) if room > 0.0 else 0
+        most = max(proposal.held, min(most, proposal.size))
+    return _leave(left, rule, most, value, limit, memory, at, params)
 
 
 @inlined
@@ -337,21 +353,14 @@ def _leave(
     params: RiskParams,
 ) -> tuple[int, int]:
     """Write a rule's numbers down, and return what it leaves of the lots and the last rule that took some."""
-    place = at + JUDGED + NUMBERS * (rule - 1)
-    memory[place] = value
-    memory[place + 1] = limit
-    memory[place + 2] = most
+    if memory[at + M.explain] == 1.0:
+        place = at + JUDGED + NUMBERS * (rule - 1)
+        memory[place] = value
+        memory[place + 1] = limit
+        memory[place + 2] = most
     if most < left[0] and params.rules_off >> rule & 1 == 0:
         return most, rule
     return left
-
-
-@inlined
-def _whole_lots(room: float, unit: float) -> int:
-    """Return how many lots of ``unit`` fit into ``room``; none where either is no positive number."""
-    if not (room > 0.0 and unit > 0.0):
-        return 0
-    return int(min(np.floor(room / unit + _ROUNDING), 1e15))
 
 
 @inlined
@@ -359,4 +368,4 @@ def _share(x: float) -> float:
     """Return a number cut to [0, 1]; NaN is 1."""
     if x <= 0.0:
         return 0.0
-    return x if x < 1.0 else 1.0
+    return min(1.0, x)

@@ -43,9 +43,11 @@ class Memory(NamedTuple):
     """Places of the memory, float64.
 
     ``layout`` version and lengths of the rings; ``ts`` (ns) and ``bar`` (count) of the bar that was opened last;
-    ``paused`` (0 or 1) by volatility, ``calm`` bars in a row since; ``entry_bar`` of the last entry; ``entries`` in all;
-    ``day`` (UTC) of the last entry and the entries on it; ``streak`` losses in a row; ``stops`` and ``trades`` in all;
-    ``*_until``: the last bar of each pause; ``judged_ts``, ``wanted`` and ``held`` lots of the last judgement.
+    ``paused`` (0 or 1) by volatility, ``calm`` bars in a row since; ``entry_bar`` of the last entry; ``entries`` in
+    all; ``day`` (UTC) of the last entry and the entries on it; ``streak`` losses in a row; ``stops`` and ``trades`` in
+    all;
+    ``*_until``: the last bar of each pause; ``judged_ts``, ``wanted`` and ``held`` lots of the last judgement;
+    ``explain`` (0 or 1): whether judgements are written down.
 
     After these: value, limit and lots of each rule in the last judgement; then the rings: times of the entries,
     times of the stop-outs, times and returns of the trades.
@@ -69,6 +71,7 @@ class Memory(NamedTuple):
     judged_ts: int
     wanted: int
     held: int
+    explain: int
 
 
 M = Memory(*range(len(Memory._fields)))
@@ -83,8 +86,8 @@ _ENTRIES = JUDGED + NUMBERS * len(RULES)
 class Protections(NamedTuple):
     """What the memory says at a decision.
 
-    ``entries_24h``, ``entries_today`` (UTC day); ``bars_since_entry``; ``calm_bars_missing`` before volatility no longer
-    pauses; ``loss_streak`` losses in a row; ``streak_bars_left``, ``stop_bars_left``, ``profit_bars_left`` of the
+    ``entries_24h``, ``entries_today`` (UTC day); ``bars_since_entry``; ``calm_bars_missing`` before volatility no
+    longer pauses; ``loss_streak`` losses in a row; ``streak_bars_left``, ``stop_bars_left``, ``profit_bars_left`` of the
     pauses. Bars are decision bars, the present one included.
     """
 
@@ -112,9 +115,10 @@ def layout(params: RiskParams) -> float:
 
 
 def new_memory(params: RiskParams) -> FloatArray:
-    """Return a memory of nothing."""
+    """Return a memory of nothing, which explains."""
     memory = np.zeros(memory_size(params))
     reset(memory, 0, params)
+    memory[M.explain] = 1.0
     return memory
 
 
@@ -125,7 +129,7 @@ def fits(memory: FloatArray, params: RiskParams) -> bool:
 
 @inlined
 def reset(memory: FloatArray, at: int, params: RiskParams) -> None:
-    """Forget everything."""
+    """Forget everything; explain nothing, as nobody asks an account of a simulation."""
     for place in range(at, at + memory_size(params)):
         memory[place] = 0.0
     memory[at + M.layout] = layout(params)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 __all__ = ["RiskParams"]
 
-NEVER = 1_000_000
+_NEVER = 1_000_000
 
 
 class RiskParams(NamedTuple):
@@ -52,10 +52,10 @@ class RiskParams(NamedTuple):
     max_price_distance: float = 1e15
     max_data_age_seconds: float = 1e15
     max_state_age_seconds: float = 1e15
-    max_entries_per_day: int = NEVER
+    max_entries_per_day: int = _NEVER
     volatility_calm_quantile: float = 1.0
     volatility_observation_bars: int = 1
-    loss_streak: int = NEVER
+    loss_streak: int = _NEVER
     loss_streak_bars: int = 0
     stop_guard_stops: int = 1
     stop_guard_ns: int = 0
@@ -64,7 +64,7 @@ class RiskParams(NamedTuple):
     low_profit_ns: int = 0
     low_profit_return: float = -1.0
     low_profit_bars: int = 0
-    max_adds: int = NEVER
+    max_adds: int = _NEVER
     funding_minutes: float = 0.0
     max_funding_rate: float = 1.0
     maintenance_margin: float = 0.0

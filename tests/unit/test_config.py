@@ -63,8 +63,8 @@ def other(setting: Setting, value: object, *, lower: bool) -> object:
         case inspect.FloatType(ge=low, le=high):
             return max(math.nextafter(value, -math.inf), low) if lower else min(math.nextafter(value, math.inf), high)
     named = {"base_interval": "5m", "decision_interval": "30m", "instruments": ("X.BINANCE",), "weights": (1.0,)}
-    named["partial_takes"] = (2.0, 0.5)
-    named["models"] = ("elsewhere/*",)
+    named |= {"partial_takes": (2.0, 0.5), "models": ("elsewhere/*",), "groups": (("A.X", "B.X"),)}
+    named["disabled"] = ("funding",)
     return named.get(setting.name, "http://127.0.0.1:8080")
 
 
@@ -92,6 +92,8 @@ def values(setting: Setting) -> st.SearchStrategy:
             return st.sampled_from(words)
         case inspect.VarTupleType(item_type=inspect.Metadata(type=inspect.FloatType(ge=low, le=high))):
             return st.lists(st.floats(low, high), max_size=5).map(tuple)
+        case inspect.VarTupleType(item_type=inspect.LiteralType(values=words)):
+            return st.lists(st.sampled_from(words), max_size=5, unique=True).map(tuple)
         case _:
             return st.nothing()
 
@@ -401,7 +403,6 @@ def test_parameters_of_the_core_are_the_configuration_in_the_units_of_the_core(c
     for part, section in ((sizing, config.sizing), (risk, config.risk), (config.tally_params(), config.ensemble)):
         for name in set(part._fields) & set(section.__struct_fields__) - {"method"}:
             assert getattr(part, name) == getattr(section, name)
-    for value in (*sizing, *exits[:4], *risk[:4], risk.volatility_quantile, *costs):
-        assert type(value) is float
-    for value in (exits.max_holding_bars, *risk[4:6], *risk[7:]):
-        assert type(value) is int
+    for part in (sizing, exits, risk, costs):
+        for name, kind in get_type_hints(type(part)).items():
+            assert type(getattr(part, name)) is kind, name

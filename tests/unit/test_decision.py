@@ -13,6 +13,8 @@ from core.decision import (
     decide,
 )
 from core.exits import MAX_HOLDING, STOP_LOSS, TAKE_PROFIT, ExitParams
+from core.protections import new_memory, open_bar, record_entry
+from core.risk import RiskParams
 from core.rules import (
     ALLOWED,
     CAPITAL,
@@ -24,8 +26,6 @@ from core.rules import (
     PYRAMIDING,
     VOLATILITY,
 )
-from core.protections import new_memory, open_bar, record_entry
-from core.risk import RiskParams
 from core.situation import Account, Instrument, Market, Position
 from core.sizing import SizingParams
 
