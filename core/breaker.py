@@ -1,9 +1,10 @@
 """The circuit breaker: trading states as one transition table, and the drawdowns that move it.
 
-Theory of operation. Drawdowns are measured at two kinds of marks. At a decision mark (`update_day`) the high-water marks
-of the day and of all time rise with the equity, half the daily limit reduces, the limit halts. Between decisions
-(`guard_day`) what is held is only watched: a breach of a limit halts at once, and nothing else changes, so that the next
-decision finds the same marks whether or not somebody looked in between. What else trips the breaker is in `core.trips`.
+Theory of operation. Drawdowns are measured at two kinds of marks. At a decision mark (`update_day`) the high-water
+marks of the day and of all time rise with the equity, half the daily limit reduces, the limit halts. Between decisions
+(`guard_day`) what is held is only watched: a breach of a limit halts at once, and nothing else changes, so that the
+next decision finds the same anchors whether or not somebody looked in between. What else trips the breaker, and how it
+is armed again, is in `core.trips`.
 """
 
 from typing import NamedTuple
@@ -24,7 +25,6 @@ __all__ = [
     "drawdown_event",
     "guard_day",
     "next_state",
-    "rearmed_day",
     "update_day",
 ]
 
@@ -59,8 +59,8 @@ _TABLE = np.array([[TRANSITIONS[(s, e)] for e in range(len(EVENTS))] for s in ra
 class DayRisk(NamedTuple):
     """What drawdowns are measured against, and the state that they lead to.
 
-    ``day`` UTC day number, -1 before the first mark; ``high_water_mark`` of the day's decision marks and ``peak`` of all
-    decision marks since the start or the last re-arm of a total drawdown, quote currency; ``drawdown`` of the last
+    ``day`` UTC day number, -1 before the first mark; ``high_water_mark`` of the day's decision marks and ``peak`` of
+    all decision marks since the start or the last re-arm of a total drawdown, quote currency; ``drawdown`` of the last
     decision mark, fraction of the day's high-water mark; ``latched`` (0 or 1) whether the total drawdown was reached:
     such a halt ends by a person alone.
     """
@@ -145,16 +145,6 @@ def guard_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) ->
     latched = 1 if total else opened.latched
     state = next_state(opened.state, HALT)
     return DayRisk(opened.day, opened.high_water_mark, opened.drawdown, state, opened.peak, latched)
-
-
-@inlined
-def rearmed_day(before: DayRisk, equity: float) -> DayRisk:
-    """Return the memory after a person re-armed: the day's drawdown is measured from ``equity`` on.
-
-    After a total drawdown the peak begins anew as well.
-    """
-    peak = equity if before.latched == 1 else before.peak
-    return DayRisk(before.day, equity, 0.0, next_state(before.state, REARM), peak, 0)
 
 
 @inlined

@@ -21,10 +21,19 @@ from nautilus_trader.model import (
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from core.breaker import REDUCING
-from core.decision import Decided, DecisionParams, decide
+from core.decision import BREAKER_EXIT, Decided, DecisionParams, decide
 from core.exits import STOP_LOSS, TRAILING_STOP
 from core.faults import Faults, guarded, recorded
-from core.messages import PositionState, RiskState, Signal, position_topic, risk_topic, signal_topic
+from core.messages import (
+    Flatten,
+    PositionState,
+    RiskState,
+    Signal,
+    flatten_topic,
+    position_topic,
+    risk_topic,
+    signal_topic,
+)
 from core.orders import Intent, StopIntent, lots_to_quantity, order_intent, stop_intent
 from core.protections import new_memory, open_bar, record_entry, withdraw_entry
 from core.protocols import Journal
@@ -104,6 +113,7 @@ class RLStrategy(Strategy):
         """Listen to the ensemble and to the risk actor."""
         self.subscribe_topic(risk_topic(), self._on_risk)
         self.subscribe_topic(signal_topic(self._params.instrument_id), self.on_decision)
+        self.subscribe_topic(flatten_topic(self._params.instrument_id), self._on_flatten)
 
     @recorded
     def _on_risk(self, message: object) -> None:
@@ -204,8 +214,13 @@ class RLStrategy(Strategy):
         self._send(order, working, ts_event)
         return str(order.client_order_id)
 
-    def _flatten(self, ts_event: int) -> None:
-        """Close a position that could not be protected, at once and whatever else has been decided."""
+    @recorded
+    def _on_flatten(self, message: object) -> None:
+        if isinstance(message, Flatten):
+            self._flatten(message.ts_event, BREAKER_EXIT)
+
+    def _flatten(self, ts_event: int, exit_code: int = STOP_LOSS) -> None:
+        """Close a position that could not be protected or must go, at once and whatever else has been decided."""
         lots = self._position.lots
         if lots == 0 or (self._pending is not None and self._working[self._pending].purpose == "exit"):
             return
@@ -213,7 +228,7 @@ class RLStrategy(Strategy):
             side="SELL" if lots > 0 else "BUY", quantity=lots_to_quantity(lots, self._lot), reduce_only=True
         )
         price = self._position.stop_price
-        self._send_market(intent, Working("exit", intent.side, price, STOP_LOSS, open_lots=abs(lots)), ts_event)
+        self._send_market(intent, Working("exit", intent.side, price, exit_code, open_lots=abs(lots)), ts_event)
 
     def _protect(self, ts_event: int) -> None:
         """Bring the resting stop in line with the position: place, move, resize or cancel it."""
