@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.bars import Bars, Funding
-from core.breaker import ACTIVE, HALTED
+from core.breaker import HALTED
 from core.costs import CostParams
 from core.decision import DecisionParams
 from core.errors import DataError
