@@ -4,8 +4,10 @@ Parents are worked by `core.parent`, the code that trades; what they get is told
 assumptions stand. The engine's matching is not used: on this recording it gave large resting orders five times the
 volume that was traded at their price or through it, because a displayed size is there again at every update.
 
-The grid of start times, sides and sizes was fixed before the first run. Orders overlap in time and share one market,
-so they are fewer independent observations than they are orders; the perpetual's book is 5.7 minutes of one day.
+The grid of start times, sides and sizes was fixed before the first run; how orders are matched was mended twice after
+looking at results (the engine's resting fills, and what `benchmarks.tape` says of waiting). Orders overlap in time and
+share one market, so they are fewer independent observations than they are orders; the perpetual's book is 5.7 minutes
+of one day. Fees are those of perpetuals (`configs/base.toml`) everywhere, on the spot pair too.
 """
 
 import sys
