@@ -63,8 +63,8 @@ def other(setting: Setting, value: object, *, lower: bool) -> object:
         case inspect.FloatType(ge=low, le=high):
             return max(math.nextafter(value, -math.inf), low) if lower else min(math.nextafter(value, math.inf), high)
     named = {"base_interval": "5m", "decision_interval": "30m", "instruments": ("X.BINANCE",), "weights": (1.0,)}
-    named["partial_takes"] = (2.0, 0.5)
-    named |= {"models": ("elsewhere/*",), "groups": (("A.X", "B.X"),), "disabled": ("funding",)}
+    named |= {"partial_takes": (2.0, 0.5), "models": ("elsewhere/*",), "groups": (("A.X", "B.X"),)}
+    named["disabled"] = ("funding",)
     return named.get(setting.name, "http://127.0.0.1:8080")
 
 
