@@ -39,7 +39,6 @@ from core.compiled import compiled, inlined
 from core.costs import CostParams, ask_ticks, bid_ticks, quote_path
 from core.decision import Decided, DecisionParams, decide
 from core.exits import PARTIAL_TAKE
-from core.features import minutes_to_funding
 from core.protections import open_bar, record_entry, reset
 from core.situation import Account, Instrument, Market, Position
 from core.tape import MS_NS, C, R, Tape
@@ -117,7 +116,7 @@ def advance(
             tape.rows[row, R.volatility_rank],
             tape.rows[row, R.previous_close],
             tape.rows[row, R.funding_rate],
-            minutes_to_funding(ts),
+            tape.rows[row, R.minutes_to_funding],
         ),
         before,
         Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0, state[X.drawdown]),
