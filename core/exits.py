@@ -189,7 +189,7 @@ def stop_reason(position: Position, cost: float) -> int:
 
     ``position`` before the fill; ``cost`` as in `break_even`.
     """
-    if position.stop_price == position.first_stop or position.first_stop <= 0.0:
+    if position.first_stop == 0.0 or position.stop_price == position.first_stop:  # noqa: PLR1714 - a set allocates
         return STOP_LOSS
     side = 1 if position.lots > 0 else -1
     if position.stop_price == break_even(side, position.entry_price, cost):
