@@ -111,6 +111,4 @@ class WriteFill(msgspec.Struct, frozen=True, gc=False):
     lots_after: int
 
 
-type Command = (
-    Submit | Modify | Cancel | Query | Reconcile | Publish | WriteDecision | WriteOrder | WriteFill
-)
+type Command = Submit | Modify | Cancel | Query | Reconcile | Publish | WriteDecision | WriteOrder | WriteFill

@@ -1,10 +1,10 @@
 """The life of an order as one table: (state, event) -> state, and what is waited for how.
 
-Theory of operation. What may happen to an order is written in `TRANSITIONS`; every other pair leaves the state as it is
-and is reported as illegal, so that the table is total and nothing that a venue says can stop trading. No answer is never
-"failed": a waiting state that gets none becomes UNKNOWN, from which any later word of the venue leads out. An order that
-is over stays over; a fill that comes late is legal after a cancel or an expiry, which it may have crossed on the way, and
-is always counted.
+Theory of operation. What may happen to an order is written in `TRANSITIONS`; every other pair leaves the state as it
+is and is reported as illegal, so that the table is total and nothing that a venue says can stop trading. No answer is
+never "failed": a waiting state that gets none becomes UNKNOWN, from which any later word of the venue leads out. An
+order that is over stays over; a fill that comes late is legal after a cancel or an expiry, which it may have crossed
+on the way, and is always counted.
 """
 
 from enum import IntEnum

@@ -140,7 +140,7 @@ ACTIONS: dict[Rejection, dict[str, Action]] = {
     _R.WOULD_TRIGGER: {"entry": _A.GIVE_UP, "exit": _A.RETRY, "stop": _A.MOVE},
     _R.OTHER: {"entry": _A.GIVE_UP, "exit": _A.RETRY, "stop": _A.FLATTEN},
 }
-"""What follows a refusal, by class and by what the order was for: an entry (or an add), an exit (whole or part), a stop.
+"""What follows a refusal, by class and by what the order was for: an entry or an add, an exit (of a part too), a stop.
 
 A stop gets one more attempt (``retry``, ``move``, ``resync``); what happens to the second is ``flatten``.
 """
