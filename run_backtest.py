@@ -38,6 +38,7 @@ from core.faults import Faults
 from core.features import FeatureSpec, Window, feature_spec
 from core.protocols import Policy
 from core.times import iso, parse_time
+from core.trader import TraderParams
 from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
 
@@ -303,14 +304,15 @@ def _add_components(
                 progress=replay.progress or _silent,
             ),
         )
-        strategy = RLStrategyParams(
+        trader = TraderParams(
             instrument_id=info.id,
             strategy_id=f"RL-{number:03d}",
             instrument=info.filters(),
-            lot=str(info.lot),
             tick=str(info.tick),
             decision=decision,
+            orders=config.orders.params(config.execution.style),
         )
+        strategy = RLStrategyParams(trader=trader, lot=str(info.lot))
         engine.add_strategy(RLStrategy(strategy, journal=recorder, faults=faults))
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FlowSource", "Journal", "Policy"]
+__all__ = ["FlowSource", "Journal", "Policy", "StateStore"]
 
 
 class Policy(Protocol):
@@ -32,3 +32,13 @@ class Journal(Protocol):
 
     def record(self, kind: str, row: Mapping[str, object]) -> None:
         """Take one row of ``kind`` (decisions, orders, fills, equity)."""
+
+
+class StateStore(Protocol):
+    """Where state outlives the process."""
+
+    def load(self, key: str) -> bytes | None:
+        """Return what was saved last under a key, None where nothing was."""
+
+    def save(self, key: str, value: bytes) -> None:
+        """Keep a value under a key; durable when it returns."""

@@ -348,6 +348,8 @@ class Trader:
     ) -> tuple[Command, ...]:
         """Move an order to its end and act on it."""
         desk = self.desk
+        if order.state.name.lower() == outcome:
+            return ()
         out: list[Command] = [told(order, outcome, reason, now_ns)]
         known = order.state not in OVER
         desk.move(order, _OUTCOMES[outcome], now_ns, out, refused or "")

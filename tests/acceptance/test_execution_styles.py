@@ -9,7 +9,7 @@ from nautilus_trader.model import AggressorSide, InstrumentId, Price, Quantity, 
 
 from adapters.catalog import instrument
 from adapters.replay_stream import ReplayRange, ReplayStream
-from tests.acceptance.owner import Ask, Run, bitcoin, check, work
+from tests.acceptance.owner import Ask, Run, check, work
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
