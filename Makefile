@@ -15,7 +15,7 @@ define find_uv
   $$python -m venv .tools && .tools/bin/python -m pip install --quiet --disable-pip-version-check uv && break; done
 @$(UV) --version >/dev/null 2>&1 || { echo "make: found no uv and could not install it: install uv or python3-venv" >&2; exit 1; }
 endef
-.PHONY: help setup backtest test check bench format
+.PHONY: help setup backtest test soak check bench format
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -27,6 +27,9 @@ backtest: .venv/.runtime  ## replay the catalog (a synthetic sample where it is 
 
 test: .venv/.develop  ## run all tests; ARGS="-k name"
 	@$(PYTHON) -m pytest $(ARGS)
+
+soak: .venv/.develop  ## a hundred times the generated trading sessions of the tests; SESSIONS=1000000
+	@SESSIONS=$${SESSIONS:-1000000} $(PYTHON) -m pytest tests/unit/test_trading_sessions.py --durations=3 $(ARGS)
 
 check: .venv/.develop  ## lint, formatting, types
 	@$(PYTHON) -m ruff check .

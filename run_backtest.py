@@ -36,7 +36,7 @@ from core.bars import bar_type, interval_ns
 from core.errors import AutotradeError, ConfigError, UsageError
 from core.faults import Faults
 from core.features import FeatureSpec, Window, feature_spec
-from core.protocols import Policy
+from core.protocols import Policy, StateStore
 from core.times import iso, parse_time
 from core.trader import TraderParams
 from strategies.execution import Slicer, WorkedInstrument
@@ -57,7 +57,10 @@ FILL_COLUMNS = (
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """What to replay: a catalog, instruments, a range of closes ``(start_ns, end_ns]``, models or a policy, a place."""
+    """What to replay: a catalog, instruments, a range of closes ``(start_ns, end_ns]``, models or a policy, a place.
+
+    ``store``: where the breaker's state is kept and found; None: it begins and ends with the replay.
+    """
 
     config: AppConfig
     catalog: Path
@@ -67,6 +70,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     out: Path
     models: tuple[Path, ...] = ()
     policies: dict[str, Policy] | None = None
+    store: StateStore | None = None
     report: bool = True
     progress: Callable[[int], None] | None = None
 
@@ -276,8 +280,10 @@ def _add_components(
             lots={info.id: float(info.lot) for info in infos},
             venue=config.market.venue,
             currency=CURRENCY,
-            params=decision.risk,
+            params=config.breaker_params(),
+            clocks=config.breaker.clocks(),
             journal=recorder,
+            store=replay.store,
             faults=faults,
         ),
     )

@@ -113,6 +113,9 @@ class EnsembleActor(DataActor):
             self.publish_message(mark_topic(), mark)
             self.publish_message(self._topic, self._signal(ts_close))
             self._progress(ts_close)
+        elif self._position is not None and self._position.lots != 0:
+            mark = Mark(self._params.instrument_id, ts_close, bar.close.raw / FIXED_SCALE, decision=False)
+            self.publish_message(mark_topic(), mark)
 
     @guarded
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:

@@ -1,26 +1,57 @@
-"""Marks the account to market at every closed decision bar and tells the gate what it must know."""
+"""Marks the account to market, runs the circuit breaker, and tells everybody what they must know of both."""
 
-from collections.abc import Mapping
-from typing import Self
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, PriceType, Venue
 
 from core.bars import DAY_NS
-from core.breaker import ACTIVE, STATES, DayRisk, update_day
+from core.books import Books
+from core.breaker import ACTIVE, STATES
+from core.causes import BreakerClocks, BreakerParams, Change, Step, flattening, trading_state
+from core.errors import StateError
 from core.faults import Faults, guarded, recorded
-from core.messages import Mark, PositionState, RiskState, mark_topic, position_topic, risk_topic
-from core.protocols import Journal
-from core.risk import RiskParams
+from core.messages import (
+    Alert,
+    Flatten,
+    Mark,
+    OrderOutcome,
+    PositionState,
+    RiskState,
+    Severity,
+    Trip,
+    alert_topic,
+    flatten_topic,
+    mark_topic,
+    outcome_topic,
+    position_topic,
+    risk_topic,
+    trip_topic,
+)
+from core.protocols import Journal, StateStore
+from core.trips import (
+    REQUESTS_KEY,
+    STATE_KEY,
+    cleared,
+    elapsed,
+    encoded,
+    marked,
+    order_answered,
+    requested,
+    requests_of,
+    state_of,
+    tripped,
+)
 
 __all__ = ["RiskActor"]
 
-BOOKS_TOLERANCE = 0.01
-"""Largest difference (quote currency) between our books and the account: a cent."""
+type Prices = Callable[[str], float]
 
 
 class RiskActor(DataActor):
-    """Equity, high-water mark, drawdown and trading state, answered at once whenever a mark is asked for.
+    """Equity, drawdown and trading state: answered at once whenever a mark is asked for, and kept before it is told.
 
     A question and its answer are nested calls: the order in which the engine hands a bar to its components does not
     matter, and it is not the order in which they were added.
@@ -33,12 +64,21 @@ class RiskActor(DataActor):
         Base asset a lot, by instrument id.
     venue, currency : str
         Where the account is, and what it is kept in.
-    params : RiskParams
-        Limits.
+    params : BreakerParams
+        Limits and triggers.
+    clocks : BreakerClocks
+        How often the account is marked, and which prices are stale.
     journal : Journal
-        Takes the rows of ``equity`` and ``funding``.
+        Takes the rows of ``equity``, ``funding`` and ``breaker``.
+    store : StateStore or None
+        Where the breaker's state is kept; None where it ends with the run.
     faults : Faults
         Where handler errors are kept.
+
+    Raises
+    ------
+    StateError
+        Where the state that was kept cannot be trusted.
     """
 
     def __new__(cls, **_: object) -> Self:
@@ -53,33 +93,42 @@ class RiskActor(DataActor):
         lots: Mapping[str, float],
         venue: str,
         currency: str,
-        params: RiskParams,
+        params: BreakerParams,
+        clocks: BreakerClocks,
         journal: Journal,
+        store: StateStore | None,
         faults: Faults,
     ) -> None:
         self.faults = faults
         self._bar_types = {instrument: BarType.from_str(name) for instrument, name in bar_types.items()}
-        self._lots = dict(lots)
+        self._books = Books(lots)
         self._venue = Venue(venue)
         self._currency = Currency.from_str(currency)
         self._params = params
+        self._clocks = clocks
         self._journal = journal
-        self._positions: dict[str, PositionState] = {}
-        self._day = DayRisk(-1, 0.0, 0.0, ACTIVE)
-        self._last: RiskState | None = None
-        self._net_notional = 0.0
-        self._funding = 0.0
-        self._latest_funding = (0, 0.0)
-        self._opening: float | None = None
-        self._audited_day = -1
+        self._store = store
+        self._state = state_of(store.load(STATE_KEY) if store is not None else None)
+        self._level = ACTIVE
+        self._floor = math.inf
+        self._equity = self._state.equity
+        self._evaluated = self._published = 0
+        self._stale: tuple[str, ...] = ()
+        self._flattening = False
+        self._row: dict[str, object] | None = None
 
     @recorded
     def on_start(self) -> None:
-        """Subscribe to what moves the account."""
+        """Subscribe to what moves the account and the breaker; take what a person asked for in the meantime."""
+        self._level = trading_state(self._state)
         self.subscribe_topic(mark_topic(), self.on_mark)
+        self.subscribe_topic(trip_topic(), self._on_trip)
+        self.subscribe_topic(outcome_topic(), self._on_outcome)
         for instrument in self._bar_types:
             self.subscribe_funding_rates(InstrumentId.from_str(instrument))
             self.subscribe_topic(position_topic(instrument), self._on_position)
+        self._take_requests(self.clock.timestamp_ns())
+        self.clock.set_timer_ns("breaker", self._clocks.mark_interval_ns, callback=self._on_timer)
 
     @recorded
     def on_stop(self) -> None:
@@ -88,102 +137,235 @@ class RiskActor(DataActor):
 
     @guarded
     def on_mark(self, message: object) -> None:
-        """Mark to market at the close of a decision bar and tell everybody."""
+        """Mark to market at the close of a bar; tell everybody where a decision follows or the state changes."""
         if isinstance(message, Mark):
-            self._mark(message.ts_event, message.instrument_id, message.close)
+            if message.decision:
+                self._mark(message)
+            else:
+                self._guard(message.ts_event, self._prices(message))
 
     @recorded
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
         """Book what a held position pays or receives; the venue books it by itself, after this bar's decision."""
         instrument = str(funding_rate.instrument_id)
-        position = self._positions.get(instrument)
-        if position is None or position.lots == 0:
+        if instrument not in self._books.held():
             return
         price = self.cache.price(funding_rate.instrument_id, PriceType.MID)
         if price is None:
             raise RuntimeError(f"funding of {instrument} cannot be written down: no quote of it has been seen")
         rate = float(funding_rate.rate)
-        amount = -round(position.lots * self._lots[instrument] * price.as_double() * rate, 8)
-        self._funding += amount
-        same = self._latest_funding[1] if self._latest_funding[0] == funding_rate.ts_event else 0.0
-        self._latest_funding = (funding_rate.ts_event, same + amount)
+        amount = self._books.fund(instrument, funding_rate.ts_event, price.as_double(), rate)
         row = {"ts_event": funding_rate.ts_event, "instrument_id": instrument, "rate": rate, "amount": amount}
         self._journal.record("funding", row)
 
     @recorded
     def _on_position(self, message: object) -> None:
         if isinstance(message, PositionState):
-            self._positions[message.instrument_id] = message
+            self._books.take(message)
 
-    def _mark(self, ts_event: int, instrument: str, close: float) -> None:
-        if self._last is not None and self._last.ts_event != ts_event:
+    @recorded
+    def _on_trip(self, message: object) -> None:
+        if isinstance(message, Trip):
+            now = self.clock.timestamp_ns()
+            self._told(tripped(self._state, message.trigger, message.detail, now, self._params), now)
+
+    @recorded
+    def _on_outcome(self, message: object) -> None:
+        if isinstance(message, OrderOutcome):
+            now = self.clock.timestamp_ns()
+            self._told(order_answered(self._state, message.outcome, message.latency_ns, now, self._params), now)
+
+    @recorded
+    def _on_timer(self, event: Any) -> None:
+        """Mark at the last known prices, end what is over, take what a person asks; evaluated even without a bar."""
+        now = event.ts_event
+        self._told(elapsed(self._state, now, self._params), now)
+        self._find_stale(now)
+        known = all(self._last_seen(name) for name in self._books.held())
+        if known and now - self._evaluated >= self._clocks.mark_interval_ns:
+            self._guard(now, self._last_close)
+        if known and now - self._published >= self._clocks.mark_interval_ns:
+            self._publish(now, self._last_close)
+        self._take_requests(now)
+
+    @recorded
+    def _on_flatten(self, event: Any) -> None:
+        self._flattening = False
+        self._flatten(event.ts_event)
+
+    def _mark(self, mark: Mark) -> None:
+        """Fold the equity of a decision's close in and answer; the decision itself closes what it decides on."""
+        ts, prices = mark.ts_event, self._prices(mark)
+        if self._row is not None and self._row["ts_event"] != ts:
             self._record_equity()
-        balance = self._balance(ts_event)
-        profit = gross = net = 0.0
-        for name, position in self._positions.items():
-            if position.committed_lots != 0:
-                quantity = position.lots * self._lots[name]
-                price = close if name == instrument else self._last_close(name)
-                profit += quantity * (price - position.entry_price)
-                gross += position.committed_lots * self._lots[name] * price
-                net += quantity * price
-        equity = balance + profit
-        self._day = update_day(self._day, ts_event, equity, self._params)
-        self._net_notional = net
-        self._last = RiskState(
-            ts_event=ts_event,
-            equity=equity,
-            balance=balance,
-            high_water_mark=self._day.high_water_mark,
-            drawdown=self._day.drawdown,
-            state=self._day.state,
-            gross_notional=gross,
+        mismatch = self._audited(ts)
+        if mismatch:
+            self._take(tripped(self._state, "reconciliation_mismatch", mismatch, ts, self._params), ts)
+        self._equity = self._books.equity(prices)
+        self._evaluated = ts
+        self._take(marked(self._state, ts, self._equity, self._params, decision=True), ts)
+        state = self._publish(ts, prices)
+        self._row = {
+            "ts_event": ts,
+            "equity": state.equity,
+            "balance": state.balance,
+            "high_water_mark": state.high_water_mark,
+            "drawdown": state.drawdown,
+            "exposure": self._books.net_notional(prices) / state.equity if state.equity > 0.0 else 0.0,
+            "state": STATES[state.state],
+        }
+        self._flatten(ts, sparing=mark.instrument_id)
+        if mismatch:
+            raise RuntimeError(mismatch)
+
+    def _guard(self, ts: int, prices: Prices) -> None:
+        """Hold the equity of a mark between decisions to the limits; most marks need no more than one comparison."""
+        if not self._books.open:
+            self._audited(ts)
+        self._equity = self._books.equity(prices)
+        self._evaluated = ts
+        if self._equity > self._floor and (ts - 1) // DAY_NS == self._state.day.day:
+            return
+        if self._take(marked(self._state, ts, self._equity, self._params, decision=False), ts):
+            self._publish(ts, prices)
+        self._flatten(ts)
+
+    def _told(self, step: Step, ts: int) -> None:
+        """Take a step that came by message, perhaps out of a strategy's handler: positions are closed after it."""
+        if self._take(step, ts):
+            self._publish(ts, self._last_close)
+            if flattening(self._state) and not self._flattening:
+                self._flattening = True
+                self.clock.set_time_alert_ns("breaker-flatten", ts, callback=self._on_flatten, allow_past=True)
+
+    def _take(self, step: Step, ts: int) -> bool:
+        """Keep a new state, then make it the state and tell of its changes; return whether there were any."""
+        if step.state is self._state:
+            return False
+        self._state = step.state
+        changes = step.changes + self._kept(ts)
+        self._level = trading_state(self._state)
+        day, risk = self._state.day, self._params.risk
+        highest = max(day.high_water_mark * (1.0 - risk.daily_drawdown), day.peak * (1.0 - risk.total_drawdown))
+        self._floor = math.inf if flattening(self._state) or day.day < 0 else highest * (1.0 + 1e-9)
+        for change in changes:
+            self._tell(change, ts)
+        return bool(changes)
+
+    def _kept(self, ts: int) -> tuple[Change, ...]:
+        """Save the state; where that fails nothing is opened until it succeeds."""
+        if self._store is None:
+            return ()
+        try:
+            self._store.save(STATE_KEY, encoded(self._state))
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, trading goes on reduced
+            step = tripped(self._state, "state_store", str(error), ts, self._params)
+            self._state = step.state
+            return step.changes
+        step = cleared(self._state, "state_store", "the state is kept again")
+        if step.state is not self._state:
+            self._state = step.state
+            return step.changes + self._kept(ts)
+        return ()
+
+    def _tell(self, change: Change, ts: int) -> None:
+        """Write a change down and alert."""
+        row = {
+            "ts_event": ts,
+            "state_from": STATES[change.state_from],
+            "state_to": STATES[change.state_to],
+            "trigger": change.trigger,
+            "reason": change.reason,
+        }
+        self._journal.record("breaker", row)
+        text = f"{row['state_from']} -> {row['state_to']}: {change.trigger}: {change.reason}"
+        severity: Severity = "critical" if change.state_to > change.state_from else "warning"
+        self.publish_message(alert_topic(), Alert("breaker", severity, text, ts))
+
+    def _take_requests(self, ts: int) -> None:
+        """Carry out what a person asked for and has not been done; retry a state that could not be kept."""
+        if self._store is None:
+            return
+        if any(cause.trigger == "state_store" for cause in self._state.causes):
+            for change in self._kept(ts):
+                self._tell(change, ts)
+            self._level = trading_state(self._state)
+        try:
+            requests = requests_of(self._store.load(REQUESTS_KEY))
+        except StateError as error:
+            self.publish_message(alert_topic(), Alert("breaker", "critical", f"no request is taken: {error}", ts))
+            return
+        for request in requests:
+            step = requested(self._state, request, ts, self._equity, self._params)
+            self._told(step, ts)
+            if step.refused:
+                self.publish_message(alert_topic(), Alert("breaker", "warning", f"refused: {step.refused}", ts))
+
+    def _publish(self, ts: int, prices: Prices) -> RiskState:
+        """Tell everybody the account and the state."""
+        notionals = self._books.notionals(prices)
+        day = self._state.day
+        state = RiskState(
+            ts_event=ts,
+            equity=self._equity,
+            balance=self._books.balance,
+            high_water_mark=day.high_water_mark,
+            drawdown=day.drawdown,
+            state=self._level,
+            gross_notional=sum(notionals.values()),
+            notionals=notionals,
+            evaluated_ns=self._evaluated,
+            stale=self._stale,
         )
-        self.publish_message(risk_topic(), self._last)
+        self._published = ts
+        self.publish_message(risk_topic(), state)
+        return state
+
+    def _flatten(self, ts: int, sparing: str = "") -> None:
+        """Ask the owners of all positions but one to close them, for as long as a cause wants it."""
+        reason = flattening(self._state)
+        if reason:
+            for name in self._books.held():
+                if name != sparing:
+                    self.publish_message(flatten_topic(name), Flatten(reason, ts))
+
+    def _find_stale(self, ts: int) -> None:
+        """Note which held instruments have had no price for too long, and alert once."""
+        found = tuple(n for n in self._books.held() if ts - self._last_seen(n) > self._clocks.stale_price_ns)
+        for name in set(found) - set(self._stale):
+            seen = self._last_seen(name)
+            age = f"its last price is {(ts - seen) / 1e9:.0f} s old" if seen else "no price of it has been seen"
+            text = f"{name} is held and {age}"
+            self.publish_message(alert_topic(), Alert("breaker", "critical", text, ts))
+        self._stale = found
+
+    def _prices(self, mark: Mark) -> Prices:
+        """Return the prices of a mark: its own close, and the others' last ones."""
+        return lambda name: mark.close if name == mark.instrument_id else self._last_close(name)
 
     def _last_close(self, instrument: str) -> float:
         bar = self.cache.bar(self._bar_types[instrument])
         if bar is None:
             raise RuntimeError(f"a position in {instrument} cannot be marked: no bar of it has been seen")
-        return bar.close.as_double()
+        return float(bar.close.as_double())
 
-    def _balance(self, ts_event: int) -> float:
-        """Return the balance by our own books, which the venue's account must equal once a UTC day.
+    def _last_seen(self, instrument: str) -> int:
+        bar = self.cache.bar(self._bar_types[instrument])
+        return 0 if bar is None else int(bar.ts_init)
 
-        The engine copies an account with its whole history at every look, which a decision has no time for. Funding
-        that is due at this very close is in our books and not yet in the account.
+    def _audited(self, ts: int) -> str:
+        """Return how our books differ from the venue's account, once a UTC day; empty where they do not.
+
+        The engine copies an account with its whole history at every look, which a decision has no time for.
         """
-        booked = sum(position.realised for position in self._positions.values()) + self._funding
-        unsettled = self._latest_funding[1] if self._latest_funding[0] == ts_event else 0.0
-        day = (ts_event - 1) // DAY_NS
-        if day != self._audited_day:
-            self._audited_day = day
-            actual = self._account_balance() + unsettled
-            if self._opening is None:
-                self._opening = actual - booked
-            elif abs(self._opening + booked - actual) > BOOKS_TOLERANCE:
-                raise RuntimeError(f"the books say a balance of {self._opening + booked:.4f}, the account {actual:.4f}")
-        return (self._opening or 0.0) + booked
-
-    def _account_balance(self) -> float:
+        if not self._books.due(ts):
+            return ""
         account = self.cache.account_for_venue(self._venue)
         if account is None:
             raise RuntimeError(f"no account at {self._venue}")
-        return float(account.balance_total(self._currency).as_double())
+        return self._books.audit(ts, float(account.balance_total(self._currency).as_double()))
 
     def _record_equity(self) -> None:
-        last = self._last
-        if last is None:
-            return
-        self._journal.record(
-            "equity",
-            {
-                "ts_event": last.ts_event,
-                "equity": last.equity,
-                "balance": last.balance,
-                "high_water_mark": last.high_water_mark,
-                "drawdown": last.drawdown,
-                "exposure": self._net_notional / last.equity if last.equity > 0.0 else 0.0,
-                "state": STATES[last.state],
-            },
-        )
+        """Write the last decision mark down; further instruments' marks at one close have replaced it."""
+        if self._row is not None:
+            self._journal.record("equity", self._row)

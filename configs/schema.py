@@ -19,6 +19,7 @@ from configs.risk import Risk
 from configs.section import SAFER_IS_HIGHER, Section, shown
 from configs.serving import Serving
 from core.bars import INTERVALS_NS
+from core.causes import BreakerParams
 from core.costs import CostParams
 from core.decision import DecisionParams
 from core.ensemble import METHODS, TallyParams
@@ -200,6 +201,10 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             maker=costs.maker_bps * _BPS,
             away=(costs.half_spread_bps + costs.slippage_bps) * _BPS,
         )
+
+    def breaker_params(self) -> BreakerParams:
+        """Return the rules of the circuit breaker."""
+        return self.breaker.params(self.decision_params().risk)
 
     def decision_params(self) -> DecisionParams:
         """Return the parameters of `core.decision.decide`."""

@@ -1,4 +1,11 @@
-"""The circuit breaker: trading states as one transition table, and the drawdowns that move it."""
+"""The circuit breaker: trading states as one transition table, and the drawdowns that move it.
+
+Theory of operation. Drawdowns are measured at two kinds of marks. At a decision mark (`update_day`) the high-water
+marks of the day and of all time rise with the equity, half the daily limit reduces, the limit halts. Between decisions
+(`guard_day`) what is held is only watched: a breach of a limit halts at once, and nothing else changes, so that the
+next decision finds the same anchors whether or not somebody looked in between. What else trips the breaker, and how it
+is armed again, is in `core.trips`.
+"""
 
 from typing import NamedTuple
 
@@ -24,23 +31,23 @@ __all__ = [
 ACTIVE, REDUCING, HALTED = 0, 1, 2
 STATES: tuple[str, ...] = ("ACTIVE", "REDUCING", "HALTED")
 
-CALM, HALF_LIMIT, AT_LIMIT, NEW_DAY, REARM = 0, 1, 2, 3, 4
-EVENTS: tuple[str, ...] = ("calm", "half_limit", "at_limit", "new_day", "rearm")
+CALM, REDUCE, HALT, NEW_DAY, REARM = 0, 1, 2, 3, 4
+EVENTS: tuple[str, ...] = ("calm", "reduce", "halt", "new_day", "rearm")
 
 TRANSITIONS: dict[tuple[int, int], int] = {
     (ACTIVE, CALM): ACTIVE,
-    (ACTIVE, HALF_LIMIT): REDUCING,
-    (ACTIVE, AT_LIMIT): HALTED,
+    (ACTIVE, REDUCE): REDUCING,
+    (ACTIVE, HALT): HALTED,
     (ACTIVE, NEW_DAY): ACTIVE,
     (ACTIVE, REARM): ACTIVE,
     (REDUCING, CALM): REDUCING,
-    (REDUCING, HALF_LIMIT): REDUCING,
-    (REDUCING, AT_LIMIT): HALTED,
+    (REDUCING, REDUCE): REDUCING,
+    (REDUCING, HALT): HALTED,
     (REDUCING, NEW_DAY): ACTIVE,
     (REDUCING, REARM): ACTIVE,
     (HALTED, CALM): HALTED,
-    (HALTED, HALF_LIMIT): HALTED,
-    (HALTED, AT_LIMIT): HALTED,
+    (HALTED, REDUCE): HALTED,
+    (HALTED, HALT): HALTED,
     (HALTED, NEW_DAY): HALTED,
     (HALTED, REARM): ACTIVE,
 }
@@ -50,12 +57,20 @@ _TABLE = np.array([[TRANSITIONS[(s, e)] for e in range(len(EVENTS))] for s in ra
 
 
 class DayRisk(NamedTuple):
-    """The gate's memory: UTC day number, the day's high-water mark (quote currency), drawdown (fraction), state."""
+    """What drawdowns are measured against, and the state that they lead to.
+
+    ``day`` UTC day number, -1 before the first mark; ``high_water_mark`` of the day's decision marks and ``peak`` of
+    all decision marks since the start or the last re-arm of a total drawdown, quote currency; ``drawdown`` of the last
+    decision mark, fraction of the day's high-water mark; ``latched`` (0 or 1) whether the total drawdown was reached:
+    such a halt ends by a person alone.
+    """
 
     day: int
     high_water_mark: float
     drawdown: float
     state: int
+    peak: float
+    latched: int
 
 
 @inlined
@@ -68,15 +83,15 @@ def next_state(state: int, event: int) -> int:
 def drawdown_event(drawdown: float, limit: float) -> int:
     """Return what a day's drawdown (fraction, >= 0) means against its limit."""
     if drawdown >= limit:
-        return AT_LIMIT
+        return HALT
     if drawdown >= 0.5 * limit:
-        return HALF_LIMIT
+        return REDUCE
     return CALM
 
 
 @inlined
 def update_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) -> DayRisk:
-    """Fold one mark-to-market equity into the gate's memory.
+    """Fold the equity of a decision mark in.
 
     Parameters
     ----------
@@ -85,45 +100,62 @@ def update_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) -
     ts_ns : int
         Time of the mark, ns since the epoch (UTC).
     equity : float
-        Quote currency. Zero or less, or NaN, halts.
+        Quote currency, marked to market. Zero or less, or NaN, is a total loss.
     params : RiskParams
         The limits.
 
     Notes
     -----
-    A day opens with the last mark of the day before: what is lost over midnight counts.
+    A day opens with the last decision mark of the day before: what is lost over midnight counts.
     """
-    day = (ts_ns - 1) // 86_400_000_000_000
-    state = before.state
-    high = before.high_water_mark
-    if day != before.day:
-        high = 0.0
-        if before.day >= 0:
-            high = before.high_water_mark * (1.0 - before.drawdown)
-            state = next_state(state, NEW_DAY)
-            if params.auto_rearm == 1:
-                state = next_state(state, REARM)
+    opened = _open_day(before, ts_ns, params)
     if not equity > 0.0:
-        return DayRisk(day, high, 1.0, HALTED)
-    high = max(high, equity)
+        return DayRisk(opened.day, opened.high_water_mark, 1.0, HALTED, opened.peak, 1)
+    high = max(opened.high_water_mark, equity)
+    peak = max(opened.peak, equity)
     drawdown = 1.0 - equity / high
-    return DayRisk(day, high, drawdown, next_state(state, drawdown_event(drawdown, params.daily_drawdown)))
+    state = next_state(opened.state, drawdown_event(drawdown, params.daily_drawdown))
+    latched = opened.latched
+    if 1.0 - equity / peak >= params.total_drawdown:
+        state = next_state(state, HALT)
+        latched = 1
+    return DayRisk(opened.day, high, drawdown, state, peak, latched)
 
 
 @inlined
 def guard_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) -> DayRisk:
-    """Hold the account against the day's limit between two decisions.
+    """Hold the equity of a mark between decisions to the limits of the day and of all time.
 
-    Parameters as in `update_day`. Below the limit nothing changes: the day, its high-water mark and its drawdown are
-    those of decisions. At the limit the answer is HALTED, on the day of ``ts_ns``; a new day opens with the last
-    decision's mark.
+    Parameters are those of `update_day`.
+
+    Returns
+    -------
+    DayRisk
+        HALTED where a limit is reached; else as before. High-water mark, peak and drawdown stay those of the last
+        decision mark; on the first mark of a day they open the day, as `update_day` would.
     """
-    if before.day < 0 or before.state == HALTED:
+    if before.day < 0:
         return before
+    opened = _open_day(before, ts_ns, params)
+    lost = not equity > 0.0
+    total = lost or 1.0 - equity / max(opened.peak, equity) >= params.total_drawdown
+    daily = lost or 1.0 - equity / max(opened.high_water_mark, equity) >= params.daily_drawdown
+    if not daily and not total:
+        return opened
+    latched = 1 if total else opened.latched
+    state = next_state(opened.state, HALT)
+    return DayRisk(opened.day, opened.high_water_mark, opened.drawdown, state, opened.peak, latched)
+
+
+@inlined
+def _open_day(before: DayRisk, ts_ns: int, params: RiskParams) -> DayRisk:
+    """Return the memory as a mark at ``ts_ns`` finds it: as it is, or as a new day opens it."""
     day = (ts_ns - 1) // 86_400_000_000_000
-    high, drawdown = before.high_water_mark, before.drawdown
-    if day != before.day:
-        high, drawdown = high * (1.0 - drawdown), 0.0
-    if equity > 0.0 and 1.0 - equity / high < params.daily_drawdown:
+    if day == before.day:
         return before
-    return DayRisk(day, high, drawdown, HALTED)
+    if before.day < 0:
+        return DayRisk(day, 0.0, 0.0, before.state, before.peak, before.latched)
+    state = next_state(before.state, NEW_DAY)
+    if params.auto_rearm == 1 and before.latched == 0:
+        state = next_state(state, REARM)
+    return DayRisk(day, before.high_water_mark * (1.0 - before.drawdown), 0.0, state, before.peak, before.latched)

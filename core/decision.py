@@ -25,8 +25,9 @@ from core.exits import (
     moved_stop,
     taken_lots,
 )
-from core.gate import ALLOWED, PYRAMIDING, Proposal, allowed_lots
+from core.gate import Proposal, allowed_lots
 from core.risk import RiskParams
+from core.rules import ALLOWED, PYRAMIDING
 from core.situation import Account, Instrument, Market, Position
 from core.sizing import SizingParams, largest_add, signed_exposure
 
@@ -51,7 +52,7 @@ class Decided(NamedTuple):
 
     ``target_lots`` signed total, never a delta; ``stop_price`` of the position after the decision (0 = none);
     ``exit_code`` why a position is closed, or that a part of its profit is taken (`core.exits`; 0 = neither);
-    ``verdict`` what the gate said of an increase (`core.gate.ALLOWED`, or the rule that denied or cut it).
+    ``verdict`` what the gate said of an increase (`core.rules.ALLOWED`, or the rule that denied or cut it).
     """
 
     target_lots: int

@@ -8,7 +8,8 @@
     ├── UsageError            exit code 2   bad usage
     │   └── ConfigError                     an unknown key, a wrong type, a value out of range
     └── RefusedError          exit code 3   refused by a safety check
-        └── ArtifactError                   a model artifact that is not what its manifest says
+        ├── ArtifactError                   a model artifact that is not what its manifest says
+        └── StateError                      kept state that is not what was saved, or that cannot be kept
 """
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "RefusedError",
+    "StateError",
     "UsageError",
 ]
 
@@ -54,3 +56,7 @@ class RefusedError(AutotradeError):
 
 class ArtifactError(RefusedError):
     """A model artifact that must not be loaded."""
+
+
+class StateError(RefusedError):
+    """State of an earlier run that must not be trusted, or state that cannot be kept."""

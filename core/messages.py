@@ -1,5 +1,6 @@
 """What the components tell each other: frozen plain structs on topics, one nested synchronous call each."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -84,7 +85,7 @@ def alert_topic() -> str:
 class Trip(msgspec.Struct, frozen=True):
     """Something that the circuit breaker must hear of, by whoever found it.
 
-    ``trigger`` a name of `core.breaker.TRIGGERS`; ``detail`` one line with the numbers.
+    ``trigger`` a name of `core.causes.TRIGGERS`; ``detail`` one line with the numbers.
     """
 
     trigger: str
@@ -185,10 +186,12 @@ class PositionState(msgspec.Struct, frozen=True):
 
 
 class RiskState(msgspec.Struct, frozen=True):
-    """The account marked to market at a closed decision bar.
+    """The account marked to market, and what the breaker makes of it.
 
-    Money in quote currency; ``drawdown`` fraction of the UTC day's high-water mark; ``state`` a code of `core.breaker`;
-    ``gross_notional`` of all instruments, orders under way included.
+    Money in quote currency; ``drawdown`` of the last decision mark, fraction of the UTC day's high-water mark;
+    ``state`` a code of `core.breaker`; ``gross_notional`` of all instruments, orders under way included, and
+    ``notionals`` the same by instrument; ``evaluated_ns`` when the breaker last looked; ``stale`` instruments that are
+    held and whose last price is old.
     """
 
     ts_event: int
@@ -198,6 +201,9 @@ class RiskState(msgspec.Struct, frozen=True):
     drawdown: float
     state: int
     gross_notional: float
+    notionals: Mapping[str, float] = {}
+    evaluated_ns: int = 0
+    stale: tuple[str, ...] = ()
 
 
 class Signal(msgspec.Struct, frozen=True):

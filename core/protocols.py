@@ -38,7 +38,7 @@ class StateStore(Protocol):
     """Where state outlives the process."""
 
     def load(self, key: str) -> bytes | None:
-        """Return what was saved last under a key, None where nothing was."""
+        """Return what was last saved under a key, None where nothing was; refuse what is not whole."""
 
     def save(self, key: str, value: bytes) -> None:
-        """Keep a value under a key; durable when it returns."""
+        """Replace what is saved under a key: durable when it returns, never half of it."""

@@ -8,8 +8,8 @@ in the order in which the engine sees the same events:
    stop fired, a reduce-only order does nothing, and an increasing one opens a fresh position of the added lots.
 3. The planned stop rests from then on: both extremes and the close of that bar, all four quotes of later bars. Funding
    settles between bars.
-4. At the close of each base bar but the last, what is held is held against the day's limit (`core.breaker.guard_day`);
-   at the limit trading is HALTED and a reduce-only order closes the position at the next open quote, after its stop.
+4. At the close of each base bar but the last, a position is held to the limits of drawdown (`core.breaker.guard_day`);
+   at a limit trading is HALTED and a reduce-only order closes it at the next open quote, after its stop.
 5. At the next row's close the account is marked to market and folded into the breaker's memory.
 
 Most intervals touch neither stop nor limit and settle no funding; the extremes of each interval are known beforehand
@@ -53,8 +53,9 @@ class State(NamedTuple):
     ``balance``, ``equity`` (marked to market at the row), ``entry_price``, ``stop_price`` (as decided, not rounded; 0
     = none), ``high_water_mark``, ``fees``, ``funding`` (paid > 0), ``turnover`` (notional) in quote currency; ``lots``
     to ``last_lots`` as in `core.situation.Position`; ``trade_profit`` what the position has realised less commissions,
-    ``trade_equity`` the equity at the decision of its first entry, quote currency; ``day``, ``drawdown``, ``gate`` as
-    in `core.breaker.DayRisk`; ``fills`` and ``stops`` (those of the fills that were stops) and ``entries`` counts.
+    ``trade_equity`` the equity at the decision of its first entry, quote currency; ``day``, ``drawdown``, ``gate``,
+    ``peak``, ``latched`` as in `core.breaker.DayRisk`; ``fills`` and ``stops`` (those of the fills that were stops) and
+    ``entries`` counts.
     """
 
     balance: int
@@ -74,6 +75,8 @@ class State(NamedTuple):
     high_water_mark: int
     drawdown: int
     gate: int
+    peak: int
+    latched: int
     fees: int
     funding: int
     turnover: int
@@ -85,6 +88,8 @@ class State(NamedTuple):
 X = State(*range(len(State._fields)))
 """Places of the state by name."""
 _MEMORY = len(State._fields)
+_ROUNDING = 1e-9
+"""Share of the high-water mark by which a limit is looked at too early rather than too late."""
 
 
 @inlined
@@ -175,7 +180,7 @@ def advance(
             minutes_to_funding(ts),
         ),
         before,
-        Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0),
+        Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0, state[X.drawdown]),
         state,
         _MEMORY,
         instrument,
@@ -286,7 +291,7 @@ def _mark(state: FloatArray, ts: int, params: DecisionParams) -> None:
 
 @inlined
 def _guard(state: FloatArray, ts: int, close: float, instrument: Instrument, params: DecisionParams) -> bool:
-    """Hold the account against the day's limit at the close of a base bar; return whether it has been reached."""
+    """Hold the account to the limits of drawdown at the close of a base bar; return whether one is reached."""
     equity = state[X.balance] + state[X.lots] * instrument.lot * (close - state[X.entry_price])
     after = guard_day(_day(state), ts, equity, params.risk)
     _remember(state, after)
@@ -295,7 +300,14 @@ def _guard(state: FloatArray, ts: int, close: float, instrument: Instrument, par
 
 @inlined
 def _day(state: FloatArray) -> DayRisk:
-    return DayRisk(int(state[X.day]), state[X.high_water_mark], state[X.drawdown], int(state[X.gate]))
+    return DayRisk(
+        int(state[X.day]),
+        state[X.high_water_mark],
+        state[X.drawdown],
+        int(state[X.gate]),
+        state[X.peak],
+        int(state[X.latched]),
+    )
 
 
 @inlined
@@ -304,6 +316,8 @@ def _remember(state: FloatArray, day: DayRisk) -> None:
     state[X.high_water_mark] = day.high_water_mark
     state[X.drawdown] = day.drawdown
     state[X.gate] = day.state
+    state[X.peak] = day.peak
+    state[X.latched] = day.latched
 
 
 @inlined
@@ -397,14 +411,16 @@ def _settle_funding(state: FloatArray, tape: Tape, due: int, instrument: Instrum
 def _within_reach(
     state: FloatArray, low: float, high: float, instrument: Instrument, params: DecisionParams, costs: CostParams
 ) -> bool:
-    """Return whether prices between ``low`` and ``high`` can have reached the resting stop or the day's limit.
+    """Return whether prices between ``low`` and ``high`` can have reached the resting stop or a limit of drawdown.
 
     Without funding the worst mark is that at the worst price, and a new day's high-water mark is never above the old.
     """
     lots, stop = int(state[X.lots]), state[X.stop_price]
     worst = low if lots > 0 else high
     equity = state[X.balance] + lots * instrument.lot * (worst - state[X.entry_price])
-    if not equity > state[X.high_water_mark] * (1.0 - params.risk.daily_drawdown + 1e-9):
+    if not equity > state[X.high_water_mark] * (1.0 - params.risk.daily_drawdown + _ROUNDING):
+        return True
+    if not equity > state[X.peak] * (1.0 - params.risk.total_drawdown + _ROUNDING):
         return True
     if stop <= 0.0:
         return False

@@ -61,7 +61,8 @@ class Account(NamedTuple):
     ``equity`` mark-to-market, ``other_notional`` (gross, other instruments) and ``group_notional`` (gross, other
     instruments of the same correlated group) in quote currency; ``state`` one of `core.breaker.ACTIVE`, `REDUCING`,
     `HALTED`; ``data_age_seconds`` and ``state_age_seconds``: age of the decision bar and of the marked account;
-    ``frozen`` (0 or 1): an order's fate is unknown or an invariant is violated, so nothing may be opened.
+    ``frozen`` (0 or 1): an order's fate is unknown or an invariant is violated, so nothing may be opened;
+    ``drawdown`` from the UTC day's high-water mark (fraction, >= 0).
     """
 
     equity: float
@@ -71,3 +72,4 @@ class Account(NamedTuple):
     data_age_seconds: float = 0.0
     state_age_seconds: float = 0.0
     frozen: int = 0
+    drawdown: float = 0.0

@@ -21,7 +21,7 @@ from core.risk import RiskParams
 
 DAY_NS = 86_400_000_000_000
 LIMITS = RiskParams(0.01, 0.05, 0.5, 0.0008, 1, 8, 0.98, 1, 0)
-START = DayRisk(-1, 0.0, 0.0, ACTIVE)
+START = DayRisk(-1, 0.0, 0.0, ACTIVE, 0.0, 0)
 
 
 def walk(equities, *, limits=LIMITS, step_ns=DAY_NS // 96, ts=DAY_NS * 100):
