@@ -59,7 +59,8 @@ FILL_COLUMNS = (
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """What to replay: a catalog, instruments, a range of closes ``(start_ns, end_ns]``, models or a policy, a place.
 
-    ``store``: where the breaker's state is kept and found; None: it begins and ends with the replay.
+    ``store``: where the state of the breaker and of the traders is kept and found; None: it begins and ends with the
+    replay.
     """
 
     config: AppConfig
@@ -315,11 +316,12 @@ def _add_components(
             strategy_id=f"RL-{number:03d}",
             instrument=info.filters(),
             tick=str(info.tick),
+            peers=config.risk.peers(info.id),
             decision=decision,
             orders=config.orders.params(config.execution.style),
         )
         strategy = RLStrategyParams(trader=trader, lot=str(info.lot))
-        engine.add_strategy(RLStrategy(strategy, journal=recorder, faults=faults))
+        engine.add_strategy(RLStrategy(strategy, journal=recorder, faults=faults, store=replay.store))
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:

@@ -47,12 +47,16 @@ class OrderParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TraderParams(msgspec.Struct, frozen=True, kw_only=True):
-    """One instrument's trading: names, exchange filters (``tick`` as a decimal string too), limits."""
+    """One instrument's trading: names, exchange filters (``tick`` as a decimal string too), limits.
+
+    ``peers``: the other instruments of its correlated group.
+    """
 
     instrument_id: str
     strategy_id: str
     instrument: Instrument
     tick: str
+    peers: tuple[str, ...]
     decision: DecisionParams
     orders: OrderParams
 

@@ -185,7 +185,7 @@ def stop_reason(position: Position, cost: float) -> int:
 
     ``position`` before the fill; ``cost`` as in `break_even`.
     """
-    if position.first_stop == 0.0 or position.stop_price == position.first_stop:
+    if position.first_stop == 0.0 or position.stop_price == position.first_stop:  # noqa: PLR1714 - a set allocates
         return STOP_LOSS
     side = 1 if position.lots > 0 else -1
     if position.stop_price == break_even(side, position.entry_price, cost):

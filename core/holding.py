@@ -48,13 +48,12 @@ class Holding:
         if order.withdrawn:
             order.withdrawn = False
             record_entry(self.memory, 0, self._risk)
-        profit = realised(before, lots, price, self._lot)
+        profit = realised(before, lots, price, self._lot) - commission
         after = filled(before, lots, price, order.planned_stop, order.counts and first)
-        self.realised -= commission
         self.realised += profit
         if before.lots == 0:
             self.trade_profit, self.trade_equity = 0.0, order.equity
-        self.trade_profit += profit - commission
+        self.trade_profit += profit
         if before.lots != 0 and before.lots * after.lots <= 0:
             share = self.trade_profit / self.trade_equity if self.trade_equity > 0.0 else 0.0
             close_trade(self.memory, 0, share, order.purpose == "stop", self._risk)

@@ -1,12 +1,14 @@
 """What was there before: a snapshot of one's own, and the venue's word, which is right where the two differ."""
 
 import msgspec
+import numpy as np
 
 from core.commands import Command, Query
 from core.desk import Closing, Desk
 from core.exits import INHERITED
 from core.order_states import Event, OrderState
 from core.protection import Protection
+from core.protections import fits
 from core.situation import Position
 from core.tracking import Order, TrackedOrders
 
@@ -68,8 +70,9 @@ def restore(desk: Desk, state: TraderState) -> None:
     holding.realised = state.realised
     holding.trade_profit, holding.trade_equity = state.trade_profit, state.trade_equity
     holding.counted_until_ns = state.counted_until_ns
-    if len(state.memory) == holding.memory.shape[0]:
-        holding.memory[:] = state.memory
+    memory = np.asarray(state.memory, dtype=np.float64)
+    if fits(memory, desk.params.decision.risk):
+        holding.memory[:] = memory
     desk.orders.restore(state.orders)
     desk.protection = state.protection
     desk.closing = state.closing

@@ -278,10 +278,11 @@ class Trader:
             risk.equity,
             max(risk.gross_notional - own, 0.0),
             risk.state if risk.ts_event == signal.ts_event or risk.state == HALTED else REDUCING,
-            0.0,
+            sum(risk.notionals.get(name, 0.0) for name in self._params.peers),
             (now_ns - signal.ts_event) * 1e-9,
             (now_ns - risk.ts_event) * 1e-9,
             int(desk.frozen),
+            risk.drawdown,
         )
 
     def _act(self, before: Position, decided: Decided, account: Account, now_ns: int, out: list[Command]) -> str:
