@@ -38,6 +38,7 @@ from core.faults import Faults
 from core.features import FeatureSpec, Window, feature_spec
 from core.protocols import Policy, StateStore
 from core.times import iso, parse_time
+from core.trader import TraderParams
 from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
 
@@ -58,7 +59,8 @@ FILL_COLUMNS = (
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """What to replay: a catalog, instruments, a range of closes ``(start_ns, end_ns]``, models or a policy, a place.
 
-    ``store``: where the breaker's state is kept and found; None: it begins and ends with the replay.
+    ``store``: where the state of the breaker and of the traders is kept and found; None: it begins and ends with the
+    replay.
     """
 
     config: AppConfig
@@ -309,15 +311,17 @@ def _add_components(
                 progress=replay.progress or _silent,
             ),
         )
-        strategy = RLStrategyParams(
+        trader = TraderParams(
             instrument_id=info.id,
             strategy_id=f"RL-{number:03d}",
             instrument=info.filters(),
-            lot=str(info.lot),
             tick=str(info.tick),
+            peers=config.risk.peers(info.id),
             decision=decision,
+            orders=config.orders.params(config.execution.style),
         )
-        engine.add_strategy(RLStrategy(strategy, journal=recorder, faults=faults))
+        strategy = RLStrategyParams(trader=trader, lot=str(info.lot))
+        engine.add_strategy(RLStrategy(strategy, journal=recorder, faults=faults, store=replay.store))
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:

@@ -13,6 +13,7 @@ from msgspec import Meta
 from configs.breaker import Breaker
 from configs.execution import Execution
 from configs.invariants import Invariants
+from configs.orders import Orders
 from configs.position import Exits, Sizing
 from configs.risk import Risk
 from configs.section import SAFER_IS_HIGHER, Section, shown
@@ -164,6 +165,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     breaker: Breaker
     serving: Serving
     execution: Execution
+    orders: Orders
     invariants: Invariants
     costs: Costs
     backtest: Backtest
@@ -219,7 +221,7 @@ SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
         Market, Catalog, Download, Ensemble, Sizing, Exits, Risk,
-        Breaker, Serving, Execution, Invariants, Costs, Backtest, Sample,
+        Breaker, Serving, Execution, Orders, Invariants, Costs, Backtest, Sample,
     )
 }  # fmt: skip
 """The sections of `AppConfig` by name, in order."""

@@ -13,6 +13,7 @@ __all__ = [
     "DUST",
     "EXIT_NONE",
     "EXIT_REASONS",
+    "INHERITED",
     "MAX_HOLDING",
     "MAX_TAKES",
     "PARTIAL_TAKE",
@@ -39,6 +40,7 @@ BREAK_EVEN = 6
 DUST = 7
 SIGNAL_EXIT = 10
 BREAKER_EXIT = 11
+INHERITED = 12
 
 EXIT_REASONS: dict[int, str] = {
     EXIT_NONE: "",
@@ -51,12 +53,13 @@ EXIT_REASONS: dict[int, str] = {
     DUST: "dust",
     SIGNAL_EXIT: "signal",
     BREAKER_EXIT: "breaker",
+    INHERITED: "inherited",
 }
 """Closed list of exit reasons by code.
 
 ``partial_take`` is the one that leaves a position; ``break_even`` and ``trailing_stop`` are stops that had been moved;
 ``signal``: the ensemble no longer wants it; ``breaker``: trading is HALTED; ``dust``: it is worth less than the
-exchange's smallest order.
+exchange's smallest order; ``inherited``: it was found at the start, and the configuration closes such.
 """
 
 MAX_TAKES = 3
@@ -182,7 +185,7 @@ def stop_reason(position: Position, cost: float) -> int:
 
     ``position`` before the fill; ``cost`` as in `break_even`.
     """
-    if position.first_stop in {0.0, position.stop_price}:
+    if position.first_stop == 0.0 or position.stop_price == position.first_stop:  # noqa: PLR1714 - a set allocates
         return STOP_LOSS
     side = 1 if position.lots > 0 else -1
     if position.stop_price == break_even(side, position.entry_price, cost):
