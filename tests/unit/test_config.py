@@ -405,4 +405,4 @@ def test_parameters_of_the_core_are_the_configuration_in_the_units_of_the_core(c
             assert getattr(part, name) == getattr(section, name)
     for part in (sizing, exits, risk, costs):
         for name, kind in get_type_hints(type(part)).items():
-            assert type(getattr(part, name)) is kind, name
+            assert type(getattr(part, name)) is (get_origin(kind) or kind), name
