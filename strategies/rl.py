@@ -140,10 +140,11 @@ class RLStrategy(Strategy):
             signal.funding_rate,
             signal.minutes_to_funding,
         )
+        busy = self._pending is not None
         decided = decide(
             signal.level,
             signal.confidence,
-            signal.tradable and self._pending is None,
+            signal.tradable and not busy,
             market,
             before,
             account,
@@ -154,7 +155,17 @@ class RLStrategy(Strategy):
         )
         self._position = before
         order_id = self._act(signal, before, decided)
-        row = decision_row(signal, before, account, decided, risk=self._risk, order_id=order_id)
+        row = decision_row(
+            signal,
+            before,
+            account,
+            decided,
+            risk=self._risk,
+            order_id=order_id,
+            busy=busy,
+            memory=self._memory,
+            params=self._params.decision,
+        )
         self._journal.record("decisions", row)
         self._publish(signal.ts_event)
 
