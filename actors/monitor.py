@@ -59,7 +59,7 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True):
 class Monitor(DataActor):
     """Looks after every event that changes something, when something may have lasted too long, and on a timer.
 
-    A violation freezes the entries of its instrument, trips the breaker, alerts and is written down, once for as long as
+    A violation freezes the entries of its instrument, trips the breaker, alerts and is written down, once as long as
     it lasts; ``violated`` is what else the run makes of it. While nothing is held and nothing happens it looks only
     whether decisions are still made.
 
@@ -238,22 +238,25 @@ class Monitor(DataActor):
         return round(total / self._lots[name])
 
     def _open_orders(self, name: str) -> list[OpenOrder]:
-        orders = []
-        for order in self.cache.orders_open(instrument_id=self._ids[name]):
+        orders: dict[str, OpenOrder] = {}
+        resting = self.cache.orders_open(instrument_id=self._ids[name])
+        for place, order in enumerate((*resting, *self.cache.orders_inflight(instrument_id=self._ids[name]))):
             order_id = str(order.client_order_id)
             protective = order.order_type.name in STOPS
-            orders.append(
+            orders.setdefault(
+                order_id,
                 OpenOrder(
                     order_id=order_id,
                     known=self._witness.knows(name, parent_of(order_id)),
+                    resting=place < len(resting),
                     protective=protective,
                     side=1 if order.side == OrderSide.BUY else -1,
                     lots=round(order.leaves_qty.as_decimal() / self._lots[name]),
                     reduce_only=bool(order.is_reduce_only),
                     trigger=float(order.trigger_price.as_decimal()) if protective else 0.0,
-                )
+                ),
             )
-        return orders
+        return list(orders.values())
 
     def _committed(self) -> float:
         """Return what all positions may use with the orders under way, at the last closes, quote currency."""

@@ -31,7 +31,7 @@ class Limits(NamedTuple):
 
 
 class StandingOrder(NamedTuple):
-    """An order that is open at the venue.
+    """An order that is open at the venue, or on its way there (not ``resting``).
 
     ``known``: its owner has written it down; ``protective``: a stop; ``side`` +1 buy, -1 sell; ``lots`` left to fill;
     ``trigger`` of a stop, quote currency, else 0; ``placed``: it stands where the last look did not find it.
@@ -39,6 +39,7 @@ class StandingOrder(NamedTuple):
 
     order_id: str
     known: bool
+    resting: bool
     protective: bool
     side: int
     lots: int
@@ -104,9 +105,14 @@ def violations(look: Look, limits: Limits) -> tuple[Violation, ...]:
     return tuple(Violation(name, look.instrument_id, detail) for name, detail in found if detail)
 
 
+def _stops(look: Look) -> list[StandingOrder]:
+    """Return the stops that rest at the venue."""
+    return [order for order in look.orders if order.protective and order.resting]
+
+
 def _unprotected(look: Look, limits: Limits) -> str:
     side = -1 if look.kept_lots > 0 else 1
-    covered = sum(order.lots for order in look.orders if order.protective and order.side == side)
+    covered = sum(order.lots for order in _stops(look) if order.side == side)
     if covered >= abs(look.kept_lots):
         return ""
     return (
@@ -116,7 +122,7 @@ def _unprotected(look: Look, limits: Limits) -> str:
 
 
 def _overprotected(look: Look, limits: Limits) -> str:
-    stops = [order for order in look.orders if order.protective]
+    stops = _stops(look)
     loose = next((order for order in stops if not order.reduce_only), None)
     if loose is not None:
         return f"the stop {loose.order_id} of {loose.lots} lots is not reduce-only"

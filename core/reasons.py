@@ -1,4 +1,4 @@
-"""Why a decision sent no order: a closed list of reasons, the first that applies in the order of `core.decision.decide`.
+"""Why a decision sent no order: a closed list of reasons, the first that applies, in the order of `core.decision`.
 
 An increase that the gate refused is one of them; which rule refused it is the decision's verdict.
 """

@@ -7,16 +7,17 @@ from typing import NamedTuple
 
 from core.invariants import Limits, Look, StandingOrder
 
-__all__ = ["OpenOrder", "Words", "Watch"]
+__all__ = ["OpenOrder", "Watch", "Words"]
 
 _SECOND_NS = 1_000_000_000
 
 
 class OpenOrder(NamedTuple):
-    """An order that the engine's cache says is open; members as of `core.invariants.StandingOrder`."""
+    """An order of the engine's cache; members as of `core.invariants.StandingOrder`."""
 
     order_id: str
     known: bool
+    resting: bool
     protective: bool
     side: int
     lots: int
@@ -125,7 +126,7 @@ class Watch:
     def _schedule(self, now_ns: int, lots: int, orders: Sequence[OpenOrder]) -> None:
         """Set when something that is out of step will have been so for too long."""
         due = []
-        stops = [order for order in orders if order.protective]
+        stops = [order for order in orders if order.protective and order.resting]
         if sum(order.lots for order in stops if order.side * lots < 0) < abs(lots):
             due += [begun + self._unprotected_ns for begun, _ in self._lots]
         if sum(order.lots for order in stops) > abs(lots) or any(order.side * lots > 0 for order in stops):
