@@ -23,6 +23,7 @@ from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
 import cli
 import configs
 from actors.ensemble import EnsembleActor, EnsembleParams
+from actors.monitor import Monitor, MonitorParams, WatchedInstrument
 from actors.risk import RiskActor
 from adapters.catalog import InstrumentInfo, data_hash, instrument, read_bars, read_funding
 from adapters.instruments import to_engine
@@ -39,6 +40,7 @@ from core.features import FeatureSpec, Window, feature_spec
 from core.protocols import Policy, StateStore
 from core.times import iso, parse_time
 from core.trader import TraderParams
+from core.witness import Witness
 from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
 
@@ -48,7 +50,7 @@ CURRENCY = "USDT"
 DECISION_COLUMNS = (
     "ts_event", "instrument_id", "close", "level", "confidence", "agreement", "voters", "abstention", "tradable",
     "levels", "confidences", "observation_hash", "equity", "drawdown", "state", "position_lots", "entry_price",
-    "stop_price", "target_lots", "new_stop_price", "exit_reason", "verdict",
+    "stop_price", "target_lots", "new_stop_price", "exit_reason", "verdict", "reason", "rules",
 )  # fmt: skip
 FILL_COLUMNS = (
     "ts_event", "instrument_id", "side", "quantity", "price", "commission", "liquidity", "arrival_price", "purpose",
@@ -236,10 +238,14 @@ def _play(engine: BacktestEngine, stream: ReplayStream, faults: Faults) -> None:
         if faults.interrupted:
             raise KeyboardInterrupt
         if faults:
-            raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
+            raise _proves_nothing(faults)
     engine.end()
     if faults:
-        raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
+        raise _proves_nothing(faults)
+
+
+def _proves_nothing(faults: Faults) -> AutotradeError:
+    return AutotradeError(f"the run proves nothing, {len(faults)} found wrong in handlers; the first: {faults.first}")
 
 
 @contextmanager
@@ -268,8 +274,10 @@ def _add_components(
     recorder: RunRecorder,
     faults: Faults,
 ) -> None:
-    """Add the risk actor, and an ensemble and a strategy for each instrument."""
+    """Add the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
     config = replay.config
+    journal = Witness(recorder)
+    engine.add_actor(_monitor(config, infos, journal, faults))
     base = config.market.base_interval
     spec = feature_spec(base, config.market.decision_interval)
     decision = config.decision_params()
@@ -283,7 +291,7 @@ def _add_components(
             currency=CURRENCY,
             params=config.breaker_params(),
             clocks=config.breaker.clocks(),
-            journal=recorder,
+            journal=journal,
             store=replay.store,
             faults=faults,
         ),
@@ -321,7 +329,26 @@ def _add_components(
             orders=config.orders.params(config.execution.style),
         )
         strategy = RLStrategyParams(trader=trader, lot=str(info.lot))
-        engine.add_strategy(RLStrategy(strategy, journal=recorder, faults=faults, store=replay.store))
+        engine.add_strategy(RLStrategy(strategy, journal=journal, faults=faults, store=replay.store))
+
+
+def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], journal: Witness, faults: Faults) -> Monitor:
+    """Return what holds everything to the invariants; a run in which one does not hold proves nothing."""
+    base_ns, decision_ns = interval_ns(config.market.base_interval), interval_ns(config.market.decision_interval)
+    params = MonitorParams(
+        instruments={
+            info.id: WatchedInstrument(
+                bar_type=bar_type(info.id, config.market.base_interval),
+                lot=str(info.lot),
+                bars_per_decision=decision_ns // base_ns,
+            )
+            for info in infos
+        },
+        limits=config.invariant_limits(),
+        check_interval_ns=round(config.invariants.check_interval_seconds * 1e9),
+        decision_ns=decision_ns,
+    )
+    return Monitor(params, witness=journal, journal=journal, faults=faults, violated=faults.report)
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:

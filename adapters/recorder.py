@@ -28,7 +28,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         voters=_INT, abstention=_TEXT, tradable=_BOOL, levels=_VOTES, confidences=_VOTES, observation_hash=_TEXT,
         volatility=_FLOAT, volatility_rank=_FLOAT, atr=_FLOAT, equity=_FLOAT, drawdown=_FLOAT, state=_TEXT,
         position_lots=_INT, entry_price=_FLOAT, stop_price=_FLOAT, target_lots=_INT, new_stop_price=_FLOAT,
-        exit_reason=_TEXT, verdict=_TEXT, rules=_TEXT, client_order_id=_TEXT,
+        exit_reason=_TEXT, verdict=_TEXT, reason=_TEXT, rules=_TEXT, client_order_id=_TEXT,
     ),
     "orders": _schema(
         ts_event=_INT, instrument_id=_TEXT, client_order_id=_TEXT, order_type=_TEXT, side=_TEXT, quantity=_TEXT,

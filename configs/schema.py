@@ -5,6 +5,7 @@ one place. Fractions are fractions of equity unless said otherwise; costs are in
 """
 
 import hashlib
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ from core.costs import CostParams
 from core.decision import DecisionParams
 from core.ensemble import METHODS, TallyParams
 from core.errors import ConfigError
+from core.invariants import Limits
 
 __all__ = [
     "SECTIONS",
@@ -205,6 +207,13 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def breaker_params(self) -> BreakerParams:
         """Return the rules of the circuit breaker."""
         return self.breaker.params(self.decision_params().risk)
+
+    def invariant_limits(self) -> Limits:
+        """Return the limits of the invariant checker; where the gate's rule of capital is off, so is the invariant."""
+        return self.invariants.limits(
+            decision_seconds=INTERVALS_NS[self.market.decision_interval] * 1e-9,
+            max_capital=math.inf if "capital" in self.risk.disabled else self.risk.max_capital,
+        )
 
     def decision_params(self) -> DecisionParams:
         """Return the parameters of `core.decision.decide`."""

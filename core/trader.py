@@ -130,7 +130,7 @@ class Trader:
         if busy is not None and busy.increases and signal.tradable and signal.level * busy.side <= 0.0:
             desk.withdraw(busy, now_ns, out)
         order_id = self._act(before, decided, account, now_ns, out)
-        out.append(WriteDecision(signal, before, account, decided, desk.risk, order_id))
+        out.append(WriteDecision(signal, before, account, decided, desk.risk, order_id, busy is not None))
         out.append(desk.published(signal.ts_event))
         return tuple(out)
 

@@ -93,6 +93,7 @@ class RLStrategy(Strategy):
     ) -> None:
         self.faults = faults
         self.trader = Trader(params.trader)
+        self._decision = params.trader.decision
         self._journal = journal
         self._store = store
         self._key = f"trader.{params.trader.instrument_id}"
@@ -245,6 +246,9 @@ class RLStrategy(Strategy):
                     command.decided,
                     risk=command.risk,
                     order_id=command.order_id,
+                    busy=command.busy,
+                    memory=self.trader.desk.holding.memory,
+                    params=self._decision,
                 )
                 self._journal.record("decisions", row)
             case Submit():
