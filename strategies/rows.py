@@ -38,7 +38,7 @@ def decision_row(
     """
     results = explained(memory, 0, params.risk)
     row = msgspec.structs.asdict(signal)
-    for name in ("previous_close", "funding_rate", "minutes_to_funding"):
+    for name in ("previous_close", "funding_rate", "minutes_to_funding", "expires_ns"):
         del row[name]
     return row | {
         "equity": account.equity,
