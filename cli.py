@@ -22,6 +22,7 @@ __all__ = ["Parser", "guarded", "main"]
 
 COMMANDS = {
     "config": "show or compare configurations",
+    "risk": "show the rules of the gate",
     "data": "import, download, check and list market data",
     "train": "train an ensemble and export its artifacts",
     "tune": "search hyper-parameters, every trial in the ledger",

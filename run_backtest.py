@@ -38,6 +38,7 @@ from core.faults import Faults
 from core.features import FeatureSpec, Window, feature_spec
 from core.protocols import Policy, StateStore
 from core.times import iso, parse_time
+from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
 
 __all__ = ["Replay", "main", "run_backtest"]
@@ -270,6 +271,8 @@ def _add_components(
     base = config.market.base_interval
     spec = feature_spec(base, config.market.decision_interval)
     decision = config.decision_params()
+    if config.execution.style != "market":
+        engine.add_exec_algorithm(_slicer(config, infos, faults))
     engine.add_actor(
         RiskActor(
             bar_types={info.id: bar_type(info.id, base) for info in infos},
@@ -315,6 +318,22 @@ def _add_components(
             decision=decision,
         )
         engine.add_strategy(RLStrategy(strategy, journal=recorder, faults=faults))
+
+
+def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:
+    """Return what works the orders of a style other than market."""
+    base = config.market.base_interval
+    worked = {
+        info.id: WorkedInstrument(
+            instrument=info.filters(),
+            lot=str(info.lot),
+            tick=str(info.tick),
+            bar_type=bar_type(info.id, base),
+            bar_ns=interval_ns(base),
+        )
+        for info in infos
+    }
+    return Slicer(instruments=worked, params=config.execution.params(), faults=faults)
 
 
 def _warm_window(replay: Replay, spec: FeatureSpec, info: InstrumentInfo) -> Window:

@@ -13,6 +13,7 @@ from adapters.run_files import buy_and_hold, read_run
 from core import fills as trading
 from core import performance as perf
 from core.costs import CostParams
+from core.shortfall import shortfall_by_parent, summarised
 
 __all__ = ["statistics_table", "summarise", "write_report"]
 
@@ -50,6 +51,8 @@ def summarise(out: Path, *, starting_equity: float, costs: CostParams, currency:
     traded = trading.notional(run.fills)
     fees = float(np.sum(run.fills.commission))
     spread = traded * costs.away
+    parents = shortfall_by_parent(run.fills, run.fill_table["client_order_id"].to_pylist())
+    shortfall = summarised([cost.price for cost in parents.values()])
     held = buy_and_hold(run.closes())
     market = perf.EquityCurve(held.ts, held.close)
     return {
@@ -75,6 +78,7 @@ def summarise(out: Path, *, starting_equity: float, costs: CostParams, currency:
         "spread_costs": spread,
         "funding": run.funding,
         "slippage_bps": trading.slippage_bps(run.fills),
+        "shortfall_bps": None if shortfall is None else shortfall._asdict(),
         "fee_bps": fees / traded * 1e4 if traded > 0.0 else None,
         "break_even_fee_bps": trading.break_even_fee_bps(net_profit=ending - starting_equity, fees=fees, traded=traded),
         "buy_and_hold_return": perf.total_return(market),

@@ -24,8 +24,8 @@ _COLUMNS: dict[str, list[str]] = {
     ],
     "orders": ["client_order_id"],
     "fills": [
-        "ts_event", "instrument_id", "side", "quantity", "price", "commission", "arrival_price", "purpose",
-        "exit_reason", "lots_after",
+        "ts_event", "instrument_id", "client_order_id", "side", "quantity", "price", "commission", "arrival_price",
+        "purpose", "exit_reason", "lots_after",
     ],
     "equity": ["ts_event", "equity", "exposure", "drawdown"],
     "funding": ["amount"],

@@ -135,10 +135,14 @@ def _build(environment: str, tree: Tree) -> AppConfig:
         for setting in settings_of(section):
             if setting.name not in tree.get(name, {}):
                 raise ConfigError(f"{setting.path}: missing; add it to {_BASE}.toml")
-            value = tree[name][setting.name]
-            values[setting.name] = tuple(value) if isinstance(value, list) else value
+            values[setting.name] = _frozen(tree[name][setting.name])
         sections[name] = section(**values)
     return AppConfig(environment=environment, **sections)  # type: ignore[arg-type]
+
+
+def _frozen(value: Any) -> Any:
+    """Return a value with every list in it a tuple."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _refuse_loosening(base: AppConfig, config: AppConfig) -> None:

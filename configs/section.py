@@ -68,6 +68,8 @@ class Setting(NamedTuple):
             return 0.0
         if isinstance(value, str):
             size = self._limit()["order"].index(value)
+        elif isinstance(value, tuple):
+            size = len(value)
         return float(size if self.safer == "lower" else -size)
 
     def _limit(self) -> dict[str, Any]:
@@ -197,6 +199,8 @@ def _check(annotated: inspect.Type, value: object, path: str) -> None:
 def shown(value: object) -> str:
     """Return a value as TOML would write it, on one line and not too long."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, tuple):
+        text = f"[{', '.join(map(shown, value))}]"
     if isinstance(value, str):
         text = '"' + repr(value)[1:-1] + '"'
     return text if len(text) <= 60 else text[:57] + "..."

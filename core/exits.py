@@ -1,19 +1,32 @@
-"""Why a position is closed, and where its protective stop stands."""
+"""Why a position is closed or shrunk, and where its protective stop stands."""
 
 from typing import NamedTuple
 
+import numpy as np
+
 from core.compiled import inlined
+from core.situation import Position
 
 __all__ = [
+    "BREAKER_EXIT",
+    "BREAK_EVEN",
+    "DUST",
     "EXIT_NONE",
     "EXIT_REASONS",
     "MAX_HOLDING",
+    "MAX_TAKES",
+    "PARTIAL_TAKE",
+    "SIGNAL_EXIT",
     "STOP_LOSS",
     "TAKE_PROFIT",
     "TRAILING_STOP",
     "ExitParams",
+    "break_even",
     "exit_reason",
-    "trailed_stop",
+    "first_stop",
+    "moved_stop",
+    "stop_reason",
+    "taken_lots",
 ]
 
 EXIT_NONE = 0
@@ -21,6 +34,11 @@ STOP_LOSS = 1
 TRAILING_STOP = 2
 TAKE_PROFIT = 3
 MAX_HOLDING = 4
+PARTIAL_TAKE = 5
+BREAK_EVEN = 6
+DUST = 7
+SIGNAL_EXIT = 10
+BREAKER_EXIT = 11
 
 EXIT_REASONS: dict[int, str] = {
     EXIT_NONE: "",
@@ -28,18 +46,32 @@ EXIT_REASONS: dict[int, str] = {
     TRAILING_STOP: "trailing_stop",
     TAKE_PROFIT: "take_profit",
     MAX_HOLDING: "max_holding",
-    10: "signal",
-    11: "breaker",
+    PARTIAL_TAKE: "partial_take",
+    BREAK_EVEN: "break_even",
+    DUST: "dust",
+    SIGNAL_EXIT: "signal",
+    BREAKER_EXIT: "breaker",
 }
-"""Closed list of exit reasons by code; 10 and 11 are `core.decision.SIGNAL_EXIT` and `BREAKER_EXIT`."""
+"""Closed list of exit reasons by code.
+
+``partial_take`` is the one that leaves a position; ``break_even`` and ``trailing_stop`` are stops that had been moved;
+``signal``: the ensemble no longer wants it; ``breaker``: trading is HALTED; ``dust``: it is worth less than the
+exchange's smallest order.
+"""
+
+MAX_TAKES = 3
+"""Most partial take-profits of a position."""
 
 
 class ExitParams(NamedTuple):
-    """Exits.
+    """Exits; distances in average true ranges of the decision bar.
 
-    ``stop_atr``: distance of the first stop in average true ranges; ``trail_atr``: distance of the trailing stop
-    (0 = off), once the close is ``trail_start_atr`` beyond the entry; ``take_profit_atr``: profit at which the
-    position is closed (0 = off); ``max_holding_bars``: decision bars.
+    ``stop_atr``: of the first stop; ``trail_atr``: of the trailing stop (0 = off), once the close is
+    ``trail_start_atr`` beyond the entry; ``take_profit_atr``: profit at which the position is closed (0 = off);
+    ``max_holding_bars``: decision bars; ``min_stop_fraction`` and ``max_stop_fraction``: the first stop is no nearer
+    and no farther than these shares of the price, and no add brings it nearer than the former; ``break_even_atr``:
+    profit from which the stop stands at least at break-even (0 = off); ``take_atr`` and ``take_fraction``: profits at
+    which a share of the first size is taken, one after the other (0 = off).
     """
 
     stop_atr: float
@@ -47,6 +79,11 @@ class ExitParams(NamedTuple):
     trail_start_atr: float
     take_profit_atr: float
     max_holding_bars: int
+    min_stop_fraction: float = 0.0
+    max_stop_fraction: float = 1.0
+    break_even_atr: float = 0.0
+    take_atr: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    take_fraction: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @inlined
@@ -82,16 +119,72 @@ def exit_reason(
 
 
 @inlined
-def trailed_stop(
-    side: int, close: float, atr: float, entry_price: float, stop_price: float, params: ExitParams
-) -> float:
-    """Return the stop after this bar: it only ever moves towards the price.
+def first_stop(side: int, close: float, atr: float, params: ExitParams) -> float:
+    """Return the stop of a position opened at the close: so many ATR away, within shares of the price."""
+    distance = max(params.stop_atr * atr, params.min_stop_fraction * close)
+    return close - side * min(distance, params.max_stop_fraction * close)
 
-    Shapes and units as in `exit_reason`. A stop of 0 (none known) is replaced by a fresh one.
+
+@inlined
+def break_even(side: int, entry_price: float, cost: float) -> float:
+    """Return the price at which leaving pays for itself.
+
+    ``cost``: fee, half the spread and slippage of one way, a fraction of notional, below 1. It is counted twice: at the
+    entry price for the way in, at the answer for the way out.
+    """
+    return entry_price * (1.0 + side * cost) / (1.0 - side * cost)
+
+
+@inlined
+def moved_stop(
+    side: int, close: float, atr: float, entry_price: float, stop_price: float, cost: float, params: ExitParams
+) -> float:
+    """Return the stop after this bar: trailing, at break-even, or where it was; it only ever moves towards the price.
+
+    Shapes and units as in `exit_reason` and `break_even`. A stop of 0 (none known) is replaced by a fresh one.
     """
     if stop_price <= 0.0:
-        return close - side * params.stop_atr * atr
-    if params.trail_atr <= 0.0 or side * (close - entry_price) < params.trail_start_atr * atr:
-        return stop_price
-    candidate = close - side * params.trail_atr * atr
-    return candidate if side * (candidate - stop_price) > 0.0 else stop_price
+        return first_stop(side, close, atr, params)
+    stop = stop_price
+    profit = side * (close - entry_price)
+    if params.break_even_atr > 0.0 and profit >= params.break_even_atr * atr:
+        stop = _nearer(side, close, stop, break_even(side, entry_price, cost))
+    if params.trail_atr > 0.0 and profit >= params.trail_start_atr * atr:
+        stop = _nearer(side, close, stop, close - side * params.trail_atr * atr)
+    return stop
+
+
+@inlined
+def _nearer(side: int, close: float, stop: float, candidate: float) -> float:
+    """Return the nearer of two stops to the price, as long as it is not at or beyond it."""
+    return candidate if side * (candidate - stop) > 0.0 and side * (close - candidate) > 0.0 else stop
+
+
+@inlined
+def taken_lots(side: int, close: float, atr: float, position: Position, params: ExitParams) -> int:
+    """Return the lots (unsigned) of the next partial take-profit that this bar has reached, 0 for none.
+
+    A share of what the position was opened with, rounded down to a lot but at least one, at most what is held. One
+    level a decision: a bar that passes two takes the second at the next.
+    """
+    if position.takes >= MAX_TAKES or not params.take_atr[position.takes] > 0.0:
+        return 0
+    if side * (close - position.entry_price) < params.take_atr[position.takes] * atr:
+        return 0
+    held = abs(position.lots)
+    whole = position.first_lots if position.first_lots > 0 else held
+    return min(max(int(np.floor(params.take_fraction[position.takes] * whole + 1e-9)), 1), held)
+
+
+@inlined
+def stop_reason(position: Position, cost: float) -> int:
+    """Return what a filled stop is called: the first one, one at break-even exactly, or one that was moved otherwise.
+
+    ``position`` before the fill; ``cost`` as in `break_even`.
+    """
+    if position.first_stop in {0.0, position.stop_price}:
+        return STOP_LOSS
+    side = 1 if position.lots > 0 else -1
+    if position.stop_price == break_even(side, position.entry_price, cost):
+        return BREAK_EVEN
+    return TRAILING_STOP

@@ -13,15 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from core.bars import DAY_NS, Bars, Funding, interval_ns
-from core.compiled import compiled
+from core.compiled import compiled, inlined
 from core.errors import ConfigError, DataError
-from core.feature_state import RANK_WINDOW, TIMEFRAME_BARS, TIMEFRAMES, Columns, S, new_state
+from core.feature_state import CLOSES, RANK_WINDOW, TIMEFRAME_BARS, TIMEFRAMES, Columns, S, new_state
 from core.feature_step import BAD_PRICE, BAD_TIME, BAD_VOLUME, CLOSED, HOLE, OFF_GRID, OPEN, add_funding, step
-from core.indicators import half_life_weight, span_weight
+from core.indicators import RING, half_life_weight, span_weight
 from core.observation import POSITION_COLUMNS
 from core.situation import Market
 
-__all__ = ["CLOSED", "HOLE", "OPEN", "FeatureFrame", "FeatureSpec", "Window", "compute_features", "feature_spec"]
+__all__ = [
+    "CLOSED",
+    "HOLE",
+    "OPEN",
+    "FeatureFrame",
+    "FeatureSpec",
+    "Window",
+    "compute_features",
+    "feature_spec",
+    "minutes_to_funding",
+]
 
 _NAME = "market"
 _VERSION = 1
@@ -31,6 +41,8 @@ _FORGOTTEN = 1e-4
 """Share of an exponential mean that the bars before the warm-up may still hold."""
 
 _YEAR_NS = 365 * DAY_NS
+_MINUTE_NS = 60_000_000_000
+_SETTLEMENT_NS = DAY_NS // 3
 
 _REFUSED = {
     OFF_GRID: "its close is not on the grid of its interval",
@@ -92,8 +104,9 @@ class FeatureFrame(NamedTuple):
     """Features of a history, one row a closed decision bar, in time order.
 
     ``ts_close`` int64[n] ns UTC; ``features`` float32[n, F]; ``close``, ``atr`` float64[n] quote currency;
-    ``volatility`` float64[n] annualised; ``volatility_rank`` float64[n] in [0, 1]; ``ready`` bool[n] as
-    `Window.ready`; ``last_base`` int64[n] the row of the decision bar's last base bar.
+    ``volatility`` float64[n] annualised; ``volatility_rank`` float64[n] in [0, 1]; ``previous_close`` and
+    ``funding_rate`` float64[n] as in `core.situation.Market`; ``ready`` bool[n] as `Window.ready`; ``last_base``
+    int64[n] the row of the decision bar's last base bar.
     """
 
     ts_close: IntArray
@@ -102,6 +115,8 @@ class FeatureFrame(NamedTuple):
     atr: FloatArray
     volatility: FloatArray
     volatility_rank: FloatArray
+    previous_close: FloatArray
+    funding_rate: FloatArray
     ready: npt.NDArray[np.bool_]
     last_base: IntArray
 
@@ -145,6 +160,19 @@ def _new_state(spec: FeatureSpec) -> FloatArray:
         bars_per_year=_YEAR_NS / decision_ns,
         warmup=spec.warmup_bars,
     )
+
+
+@inlined
+def minutes_to_funding(ts_close: int) -> float:
+    """Return the minutes from a time (ns UTC) to the next multiple of eight hours; 480 where one is now."""
+    return (_SETTLEMENT_NS - ts_close % _SETTLEMENT_NS) / _MINUTE_NS
+
+
+@compiled
+def previous_close(state: FloatArray) -> float:
+    """Return the close of the decision bar before the last closed one, 0 where there is none."""
+    bars = int(state[S.bars])
+    return float(state[CLOSES + (bars - 2) % RING]) if bars > 1 else 0.0
 
 
 class Window:
@@ -230,10 +258,16 @@ class Window:
 
     @property
     def market(self) -> Market:
-        """Market context of the last closed decision bar."""
+        """Market context of the last closed decision bar; to be read at its close, before another rate settles."""
         state = self._state
         return Market(
-            float(state[S.close]), float(state[S.atr]), float(state[S.volatility]), float(state[S.volatility_rank])
+            float(state[S.close]),
+            float(state[S.atr]),
+            float(state[S.volatility]),
+            float(state[S.volatility_rank]),
+            previous_close(state),
+            float(state[S.funding_rate]),
+            minutes_to_funding(self.ts_close),
         )
 
     @property
@@ -266,6 +300,8 @@ def _drive(state: FloatArray, bars: Bars, funding: Funding, decision_ns: int, fr
             frame.atr[row] = state[S.atr]
             frame.volatility[row] = state[S.volatility]
             frame.volatility_rank[row] = state[S.volatility_rank]
+            frame.previous_close[row] = previous_close(state)
+            frame.funding_rate[row] = state[S.funding_rate]
             frame.ready[row] = state[S.ready] == 1.0
             frame.last_base[row] = i if closed >= ts else i - 1
             row += 1
@@ -317,6 +353,8 @@ def compute_features(bars: Bars, funding: Funding | None, spec: FeatureSpec) -> 
         atr=np.empty(most),
         volatility=np.empty(most),
         volatility_rank=np.empty(most),
+        previous_close=np.empty(most),
+        funding_rate=np.empty(most),
         ready=np.empty(most, np.bool_),
         last_base=np.empty(most, np.int64),
     )
@@ -331,6 +369,8 @@ def compute_features(bars: Bars, funding: Funding | None, spec: FeatureSpec) -> 
         atr=frame.atr[:rows],
         volatility=frame.volatility[:rows],
         volatility_rank=frame.volatility_rank[:rows],
+        previous_close=frame.previous_close[:rows],
+        funding_rate=frame.funding_rate[:rows],
         ready=frame.ready[:rows],
         last_base=frame.last_base[:rows],
     )

@@ -11,12 +11,14 @@ __all__ = [
     "Freeze",
     "Mark",
     "OrderOutcome",
+    "ParentEnded",
     "PositionState",
     "RiskState",
     "Severity",
     "Signal",
     "Trip",
     "alert_topic",
+    "ended_topic",
     "flatten_topic",
     "freeze_topic",
     "mark_topic",
@@ -70,6 +72,11 @@ def outcome_topic() -> str:
     return "orders.outcome"
 
 
+def ended_topic(instrument_id: str) -> str:
+    """Topic of the execution algorithm's word to the owner of a parent order: it is over."""
+    return f"execution.{instrument_id}"
+
+
 def alert_topic() -> str:
     """Topic of what a person should be told."""
     return "alerts"
@@ -118,6 +125,23 @@ class OrderOutcome(msgspec.Struct, frozen=True):
     outcome: str
     rejection: str
     latency_ns: int
+    ts_event: int
+
+
+class ParentEnded(msgspec.Struct, frozen=True):
+    """A parent order is over: nothing of it is at the venue any more, and nothing more is sent (`core.slices`).
+
+    ``outcome`` filled (all of it), canceled (its owner's wish), timed_out (the rest would have cost more than the cap
+    or is below the venue's minimum) or rejected (a slice was refused, for ``reason``); lots unsigned.
+    """
+
+    instrument_id: str
+    client_order_id: str
+    outcome: Literal["filled", "canceled", "timed_out", "rejected"]
+    total_lots: int
+    filled_lots: int
+    unfilled_lots: int
+    reason: str
     ts_event: int
 
 

@@ -8,10 +8,12 @@ in the order in which the engine sees the same events:
    stop fired, a reduce-only order does nothing, and an increasing one opens a fresh position of the added lots.
 3. The planned stop rests from then on: both extremes and the close of that bar, all four quotes of later bars. Funding
    settles between bars.
-4. At the next row's close the account is marked to market and folded into the gate's memory.
+4. At the close of each base bar but the last, a position is held to the limits of drawdown (`core.breaker.guard_day`);
+   at a limit trading is HALTED and a reduce-only order closes it at the next open quote, after its stop.
+5. At the next row's close the account is marked to market and folded into the breaker's memory.
 
-Most intervals touch no stop and settle no funding; the extremes of each interval are known beforehand (`core.tape`), so
-that these cost one comparison and no walk through the bars.
+Most intervals touch neither stop nor limit and settle no funding; the extremes of each interval are known beforehand
+(`core.tape`), so that these cost two comparisons and no walk through the bars.
 """
 
 from typing import NamedTuple
@@ -19,13 +21,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from core.breaker import ACTIVE, DayRisk, update_day
+from core.breaker import ACTIVE, HALTED, DayRisk, guard_day, update_day
 from core.compiled import compiled, inlined
 from core.costs import CostParams, ask_ticks, bid_ticks, commission, quote_path
 from core.decision import Decided, DecisionParams, decide
-from core.protections import memory_size, open_bar, record_entry, reset
+from core.exits import PARTIAL_TAKE
+from core.features import minutes_to_funding
+from core.position import filled, realised
+from core.protections import close_trade, memory_size, open_bar, record_entry, reset
 from core.situation import Account, Instrument, Market, Position
-from core.tape import C, R, Tape
+from core.tape import MS_NS, C, R, Tape
 
 __all__ = [
     "State",
@@ -47,9 +52,10 @@ class State(NamedTuple):
 
     ``balance``, ``equity`` (marked to market at the row), ``entry_price``, ``stop_price`` (as decided, not rounded; 0
     = none), ``high_water_mark``, ``fees``, ``funding`` (paid > 0), ``turnover`` (notional) in quote currency; ``lots``
-    signed; ``holding_bars`` decision bars; ``day``, ``drawdown``, ``gate``, ``peak``, ``latched`` as in
-    `core.breaker.DayRisk`; ``fills`` and ``stops`` (those of the fills that were stops) and ``entries``
-    counts.
+    to ``last_lots`` as in `core.situation.Position`; ``trade_profit`` what the position has realised less commissions,
+    ``trade_equity`` the equity at the decision of its first entry, quote currency; ``day``, ``drawdown``, ``gate``,
+    ``peak``, ``latched`` as in `core.breaker.DayRisk`; ``fills`` and ``stops`` (those of the fills that were stops) and
+    ``entries`` counts.
     """
 
     balance: int
@@ -58,6 +64,13 @@ class State(NamedTuple):
     entry_price: int
     stop_price: int
     holding_bars: int
+    first_stop: int
+    adds: int
+    takes: int
+    first_lots: int
+    last_lots: int
+    trade_profit: int
+    trade_equity: int
     day: int
     high_water_mark: int
     drawdown: int
@@ -75,6 +88,8 @@ class State(NamedTuple):
 X = State(*range(len(State._fields)))
 """Places of the state by name."""
 _MEMORY = len(State._fields)
+_ROUNDING = 1e-9
+"""Share of the high-water mark by which a limit is looked at too early rather than too late."""
 
 
 @inlined
@@ -149,8 +164,7 @@ def advance(
         What was decided. With one instrument the notional of others is 0.
     """
     ts = tape.clock[row, C.ts_close]
-    lots = int(state[X.lots])
-    old_stop = state[X.stop_price]
+    before = _position(state)
     open_bar(state, _MEMORY, ts, tape.rows[row, R.volatility_rank], params.risk)
     decided = decide(
         level,
@@ -161,22 +175,22 @@ def advance(
             tape.rows[row, R.atr],
             tape.rows[row, R.volatility],
             tape.rows[row, R.volatility_rank],
-            0.0,
-            0.0,
-            480.0,
+            tape.rows[row, R.previous_close],
+            tape.rows[row, R.funding_rate],
+            minutes_to_funding(ts),
         ),
-        Position(lots, state[X.entry_price], old_stop, int(state[X.holding_bars]), 0.0, 0, 0),
-        Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0),
+        before,
+        Account(state[X.equity], 0.0, int(state[X.gate]), 0.0, 0.0, 0.0, 0, state[X.drawdown]),
         state,
         _MEMORY,
         instrument,
         params,
     )
-    if abs(decided.target_lots) > abs(lots):
+    if abs(decided.target_lots) > abs(before.lots):
         record_entry(state, _MEMORY, params.risk)
         state[X.entries] += 1.0
-    if lots != 0 or decided.target_lots != 0:
-        _trade(state, tape, row, lots, old_stop, decided, instrument, costs)
+    if before.lots != 0 or decided.target_lots != 0:
+        _trade(state, tape, row, before, decided, instrument, params, costs)
     profit = state[X.lots] * instrument.lot * (tape.rows[row + 1, R.close] - state[X.entry_price])
     state[X.equity] = state[X.balance] + profit
     _mark(state, tape.clock[row + 1, C.ts_close], params)
@@ -231,10 +245,10 @@ def _trade(
     state: FloatArray,
     tape: Tape,
     row: int,
-    lots: int,
-    old_stop: float,
+    before: Position,
     decided: Decided,
     instrument: Instrument,
+    params: DecisionParams,
     costs: CostParams,
 ) -> None:
     """Move an account that holds something, or will, through the base bars between ``row`` and the next."""
@@ -244,34 +258,49 @@ def _trade(
         _settle_funding(state, tape, due, instrument, costs)
         due += 1
 
+    lots = before.lots
     delta = decided.target_lots - lots
     increases = abs(decided.target_lots) > abs(lots)
     bid = bid_ticks(tape.rows[row, R.open_after], costs.away, instrument.tick)
     ask = ask_ticks(tape.rows[row, R.open_after], costs.away, instrument.tick)
     stopped = False
-    if lots != 0 and old_stop > 0.0:
-        trigger = stop_ticks(old_stop, lots, instrument.tick)
+    if lots != 0 and before.stop_price > 0.0:
+        trigger = stop_ticks(before.stop_price, lots, instrument.tick)
         stopped = bid <= trigger if lots > 0 else ask >= trigger
         if stopped:
-            _stop_out(state, bid, ask, instrument, costs)
+            _close(state, bid, ask, True, instrument, params, costs)
     if delta != 0 and (increases or not stopped):
-        _fill(state, delta, ask if delta > 0 else bid, instrument, costs)
+        counts = increases or decided.exit_code == PARTIAL_TAKE
+        price = ask if delta > 0 else bid
+        _fill(state, delta, price, decided.stop_price, counts, False, instrument, params, costs)
+    if state[X.lots] == 0.0:
+        return
     state[X.stop_price] = decided.stop_price
-    state[X.holding_bars] = 1.0 if lots == 0 or stopped else state[X.holding_bars] + 1.0
+    state[X.holding_bars] += 1.0
 
     low, high = tape.rows[row, R.low_after], tape.rows[row, R.high_after]
-    if due < due_end or _within_reach(state, low, high, instrument.tick, costs.away):
-        _walk(state, tape, first, tape.clock[row + 1, C.first_base], due, due_end, instrument, costs)
-    if state[X.lots] == 0.0:
-        state[X.stop_price] = 0.0
-        state[X.holding_bars] = 0.0
-        state[X.entry_price] = 0.0
+    if due < due_end or _within_reach(state, low, high, instrument, params, costs):
+        _walk(state, tape, first, tape.clock[row + 1, C.first_base], due, due_end, instrument, params, costs)
 
 
 @inlined
 def _mark(state: FloatArray, ts: int, params: DecisionParams) -> None:
-    """Fold the row's equity into the gate's memory."""
-    before = DayRisk(
+    """Fold the row's equity into the breaker's memory."""
+    _remember(state, update_day(_day(state), ts, state[X.equity], params.risk))
+
+
+@inlined
+def _guard(state: FloatArray, ts: int, close: float, instrument: Instrument, params: DecisionParams) -> bool:
+    """Hold the account to the limits of drawdown at the close of a base bar; return whether one is reached."""
+    equity = state[X.balance] + state[X.lots] * instrument.lot * (close - state[X.entry_price])
+    after = guard_day(_day(state), ts, equity, params.risk)
+    _remember(state, after)
+    return after.state == HALTED
+
+
+@inlined
+def _day(state: FloatArray) -> DayRisk:
+    return DayRisk(
         int(state[X.day]),
         state[X.high_water_mark],
         state[X.drawdown],
@@ -279,40 +308,89 @@ def _mark(state: FloatArray, ts: int, params: DecisionParams) -> None:
         state[X.peak],
         int(state[X.latched]),
     )
-    after = update_day(before, ts, state[X.equity], params.risk)
-    state[X.day] = after.day
-    state[X.high_water_mark] = after.high_water_mark
-    state[X.drawdown] = after.drawdown
-    state[X.gate] = after.state
-    state[X.peak] = after.peak
-    state[X.latched] = after.latched
 
 
 @inlined
-def _fill(state: FloatArray, lots: int, price_ticks: int, instrument: Instrument, costs: CostParams) -> None:
-    """Fill signed lots at a price: average entry on the way in, realised profit on the way out, never a reversal."""
+def _remember(state: FloatArray, day: DayRisk) -> None:
+    state[X.day] = day.day
+    state[X.high_water_mark] = day.high_water_mark
+    state[X.drawdown] = day.drawdown
+    state[X.gate] = day.state
+    state[X.peak] = day.peak
+    state[X.latched] = day.latched
+
+
+@inlined
+def _position(state: FloatArray) -> Position:
+    """Return the position as decisions and fills take it."""
+    return Position(
+        int(state[X.lots]),
+        state[X.entry_price],
+        state[X.stop_price],
+        int(state[X.holding_bars]),
+        state[X.first_stop],
+        int(state[X.adds]),
+        int(state[X.takes]),
+        int(state[X.first_lots]),
+        int(state[X.last_lots]),
+    )
+
+
+@inlined
+def _fill(
+    state: FloatArray,
+    lots: int,
+    price_ticks: int,
+    planned_stop: float,
+    counts: bool,  # noqa: FBT001
+    stopped: bool,  # noqa: FBT001
+    instrument: Instrument,
+    params: DecisionParams,
+    costs: CostParams,
+) -> None:
+    """Fill signed lots at a price (`core.position.filled`); what goes flat is told to the gate's memory."""
     price = tick_price(float(price_ticks), instrument.tick)
-    held = state[X.lots]
-    after = held + lots
+    before = _position(state)
     notional = abs(lots) * instrument.lot * price
     fee = commission(notional, costs.taker)
-    if held * lots >= 0.0:
-        state[X.entry_price] = (held * state[X.entry_price] + lots * price) / after
-    else:
-        state[X.balance] -= lots * instrument.lot * (price - state[X.entry_price])
-    state[X.lots] = after
+    if before.lots == 0:
+        state[X.trade_profit] = 0.0
+        state[X.trade_equity] = state[X.equity]
+    profit = realised(before, lots, price, instrument.lot)
+    after = filled(before, lots, price, planned_stop, counts)
+    state[X.lots] = after.lots
+    state[X.entry_price] = after.entry_price
+    state[X.stop_price] = after.stop_price
+    state[X.holding_bars] = after.holding_bars
+    state[X.first_stop] = after.first_stop
+    state[X.adds] = after.adds
+    state[X.takes] = after.takes
+    state[X.first_lots] = after.first_lots
+    state[X.last_lots] = after.last_lots
+    state[X.balance] += profit
     state[X.balance] -= fee
+    state[X.trade_profit] += profit - fee
     state[X.fees] += fee
     state[X.turnover] += notional
     state[X.fills] += 1.0
+    if after.lots == 0:
+        close_trade(state, _MEMORY, state[X.trade_profit] / state[X.trade_equity], stopped, params.risk)
 
 
 @inlined
-def _stop_out(state: FloatArray, bid: int, ask: int, instrument: Instrument, costs: CostParams) -> None:
-    """Close the whole position at the quote that reached its stop."""
+def _close(
+    state: FloatArray,
+    bid: int,
+    ask: int,
+    stopped: bool,  # noqa: FBT001
+    instrument: Instrument,
+    params: DecisionParams,
+    costs: CostParams,
+) -> None:
+    """Close the whole position at a quote: its stop was reached, or the breaker wants it closed."""
     lots = int(state[X.lots])
-    _fill(state, -lots, bid if lots > 0 else ask, instrument, costs)
-    state[X.stops] += 1.0
+    _fill(state, -lots, bid if lots > 0 else ask, 0.0, False, stopped, instrument, params, costs)
+    state[X.stops] += int(stopped)
 
 
 @inlined
@@ -330,15 +408,26 @@ def _settle_funding(state: FloatArray, tape: Tape, due: int, instrument: Instrum
 
 
 @inlined
-def _within_reach(state: FloatArray, low: float, high: float, tick: float, away: float) -> bool:
-    """Return whether prices between ``low`` and ``high`` can have reached the resting stop."""
+def _within_reach(
+    state: FloatArray, low: float, high: float, instrument: Instrument, params: DecisionParams, costs: CostParams
+) -> bool:
+    """Return whether prices between ``low`` and ``high`` can have reached the resting stop or a limit of drawdown.
+
+    Without funding the worst mark is that at the worst price, and a new day's high-water mark is never above the old.
+    """
     lots, stop = int(state[X.lots]), state[X.stop_price]
-    if lots == 0 or stop <= 0.0:
+    worst = low if lots > 0 else high
+    equity = state[X.balance] + lots * instrument.lot * (worst - state[X.entry_price])
+    if not equity > state[X.high_water_mark] * (1.0 - params.risk.daily_drawdown + _ROUNDING):
+        return True
+    if not equity > state[X.peak] * (1.0 - params.risk.total_drawdown + _ROUNDING):
+        return True
+    if stop <= 0.0:
         return False
-    trigger = stop_ticks(stop, lots, tick)
+    trigger = stop_ticks(stop, lots, instrument.tick)
     if lots > 0:
-        return bid_ticks(low, away, tick) <= trigger
-    return ask_ticks(high, away, tick) >= trigger
+        return bid_ticks(low, costs.away, instrument.tick) <= trigger
+    return ask_ticks(high, costs.away, instrument.tick) >= trigger
 
 
 @inlined
@@ -350,28 +439,33 @@ def _walk(
     due: int,
     due_end: int,
     instrument: Instrument,
+    params: DecisionParams,
     costs: CostParams,
 ) -> None:
     """Walk base bars ``first ... end - 1`` quote by quote, after the open quote of the first."""
+    flatten = False
     for bar in range(first, end):
-        lots, stop = int(state[X.lots]), state[X.stop_price]
-        if lots == 0:
-            return
         while due < due_end and tape.funding[due, 0] <= bar:
             _settle_funding(state, tape, due, instrument, costs)
             due += 1
-        if stop <= 0.0:
-            continue
-        trigger = stop_ticks(stop, lots, instrument.tick)
+        lots, stop = int(state[X.lots]), state[X.stop_price]
+        trigger = stop_ticks(stop, lots, instrument.tick) if stop > 0.0 else 0.0
         path = quote_path(tape.base[bar, 0], tape.base[bar, 1], tape.base[bar, 2], tape.base[bar, 3])
         for i in range(4):
             if i == 0 and bar == first:
                 continue
             bid = bid_ticks(path[i], costs.away, instrument.tick)
             ask = ask_ticks(path[i], costs.away, instrument.tick)
-            if (lots > 0 and bid <= trigger) or (lots < 0 and ask >= trigger):
-                _stop_out(state, bid, ask, instrument, costs)
-                break
+            reached = stop > 0.0 and ((lots > 0 and bid <= trigger) or (lots < 0 and ask >= trigger))
+            if reached or flatten:
+                _close(state, bid, ask, reached, instrument, params, costs)
+                return
+        if bar + 1 < end:
+            closed = int(tape.base[bar, 4])
+            while due < due_end and tape.funding[due, 2] <= closed:
+                _settle_funding(state, tape, due, instrument, costs)
+                due += 1
+            flatten = _guard(state, closed * MS_NS, tape.base[bar, 3], instrument, params)
     while due < due_end:
         _settle_funding(state, tape, due, instrument, costs)
         due += 1

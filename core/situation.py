@@ -40,7 +40,8 @@ class Position(NamedTuple):
 
     ``lots`` signed; ``entry_price`` average; ``stop_price`` of the resting stop (0 = none); ``holding_bars`` age in
     decision bars; ``first_stop`` the stop that it was opened with (0 = unknown); ``adds`` and ``takes``: increases and
-    partial take-profits so far.
+    partial take-profits so far; ``first_lots`` what it was opened with and ``last_lots`` what was last added (the same
+    before any add), unsigned, 0 = unknown. `core.position.filled` keeps them.
     """
 
     lots: int
@@ -50,6 +51,8 @@ class Position(NamedTuple):
     first_stop: float = 0.0
     adds: int = 0
     takes: int = 0
+    first_lots: int = 0
+    last_lots: int = 0
 
 
 class Account(NamedTuple):
@@ -58,7 +61,8 @@ class Account(NamedTuple):
     ``equity`` mark-to-market, ``other_notional`` (gross, other instruments) and ``group_notional`` (gross, other
     instruments of the same correlated group) in quote currency; ``state`` one of `core.breaker.ACTIVE`, `REDUCING`,
     `HALTED`; ``data_age_seconds`` and ``state_age_seconds``: age of the decision bar and of the marked account;
-    ``frozen`` (0 or 1): an order's fate is unknown or an invariant is violated, so nothing may be opened.
+    ``frozen`` (0 or 1): an order's fate is unknown or an invariant is violated, so nothing may be opened;
+    ``drawdown`` from the UTC day's high-water mark (fraction, >= 0).
     """
 
     equity: float
@@ -68,3 +72,4 @@ class Account(NamedTuple):
     data_age_seconds: float = 0.0
     state_age_seconds: float = 0.0
     frozen: int = 0
+    drawdown: float = 0.0

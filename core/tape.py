@@ -9,14 +9,17 @@ from core.bars import Bars, Funding
 from core.errors import DataError
 from core.features import FeatureFrame
 
-__all__ = ["C", "Clock", "R", "Row", "Tape", "new_tape"]
+__all__ = ["MS_NS", "C", "Clock", "R", "Row", "Tape", "new_tape"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+MS_NS = 1_000_000
+"""Nanoseconds of a millisecond."""
+
 
 class Row(NamedTuple):
-    """Columns of a tape's rows, float64: `core.decision.Market`, whether the row is ready (0 or 1), then what follows.
+    """Columns of a tape's rows, float64: `core.situation.Market`, whether the row is ready (0 or 1), then what follows.
 
     ``open_after``, ``low_after``, ``high_after``: first open and extremes of the base bars before the next row (NaN and
     infinities where there are none).
@@ -26,6 +29,8 @@ class Row(NamedTuple):
     atr: int
     volatility: int
     volatility_rank: int
+    previous_close: int
+    funding_rate: int
     ready: int
     open_after: int
     low_after: int
@@ -52,8 +57,9 @@ class Tape(NamedTuple):
     Few and packed arrays: compiled code counts the references of every array it hands on, and a row is one cache line.
 
     ``rows`` float64[n, len(Row)]; ``clock`` int64[n + 1, len(Clock)], entry n is the end; ``features`` float32[n, F];
-    ``base`` float64[m, 4]: open, high, low, close in quote currency; ``funding`` float64[f, 2]: the base bar before
-    which it settles, and its rate.
+    ``base`` float64[m, 5]: open, high, low, close in quote currency, and the time of the close; ``funding``
+    float64[f, 3]: the base bar before which it settles, its rate, and its time. Both times are in whole ms since the
+    epoch, which a float64 holds exactly.
     """
 
     rows: FloatArray
@@ -97,7 +103,7 @@ def new_tape(bars: Bars, frame: FeatureFrame, funding: Funding | None, *, base_n
     whole = np.flatnonzero(bars.ts_close[frame.last_base] == frame.ts_close)
     if len(whole) == 0:
         raise DataError(f"{len(bars.ts_close)} base bars close no decision bar; give a longer range")
-    base = np.column_stack([bars.open, bars.high, bars.low, bars.close])
+    base = np.column_stack([bars.open, bars.high, bars.low, bars.close, bars.ts_close // MS_NS])
     first_base = np.append(frame.last_base[whole] + 1, len(base))
     inner = first_base[:-1][first_base[:-1] < len(base)]
     after = np.column_stack([np.full(len(whole), value) for value in (np.nan, np.inf, -np.inf)])
@@ -116,5 +122,5 @@ def new_tape(bars: Bars, frame: FeatureFrame, funding: Funding | None, *, base_n
         clock=np.column_stack([np.append(ts_close, ts_close[-1]), first_base, first_funding]),
         features=np.ascontiguousarray(frame.features[whole]),
         base=base,
-        funding=np.column_stack([before.astype(np.float64), rate]),
+        funding=np.column_stack([before.astype(np.float64), rate, -(-ts // MS_NS)]),
     )

@@ -8,8 +8,8 @@ from nautilus_trader.model import OrderFilled
 from core.breaker import STATES
 from core.decision import Decided
 from core.exits import EXIT_REASONS
-from core.gate import VERDICTS
 from core.messages import RiskState, Signal
+from core.rules import VERDICTS
 from core.situation import Account, Position
 
 __all__ = ["decision_row", "fill_row", "order_row"]

@@ -38,7 +38,8 @@ def market(seed=1, *, decisions=1_200, name="BTCUSDT-PERP.BINANCE"):
     last = np.arange(PER_DECISION - 1, n, PER_DECISION, dtype=np.int64)
     frame = FeatureFrame(
         ts_close[last], np.zeros((decisions, 3), dtype=np.float32), bars.close[last], np.full(decisions, 15.0),
-        np.full(decisions, 0.4), np.full(decisions, 0.5), np.arange(decisions) >= 50, last,
+        np.full(decisions, 0.4), np.full(decisions, 0.5), np.zeros(decisions), np.zeros(decisions),
+        np.arange(decisions) >= 50, last,
     )  # fmt: skip
     due = ts_close[200:n:480]
     funding = Funding(due, rng.normal(0.0001, 0.0003, len(due)))

@@ -13,7 +13,9 @@ from core.decision import (
     decide,
 )
 from core.exits import MAX_HOLDING, STOP_LOSS, TAKE_PROFIT, ExitParams
-from core.gate import (
+from core.protections import new_memory, open_bar, record_entry
+from core.risk import RiskParams
+from core.rules import (
     ALLOWED,
     CAPITAL,
     ENTRY_COUNT,
@@ -24,8 +26,6 @@ from core.gate import (
     PYRAMIDING,
     VOLATILITY,
 )
-from core.protections import new_memory, open_bar, record_entry
-from core.risk import RiskParams
 from core.situation import Account, Instrument, Market, Position
 from core.sizing import SizingParams
 
@@ -36,7 +36,7 @@ PARAMS = DecisionParams(
     ExitParams(stop_atr=4.0, trail_atr=3.0, trail_start_atr=2.0, take_profit_atr=8.0, max_holding_bars=96),
     RiskParams(
         loss_per_trade=0.01, daily_drawdown=0.05, max_capital=0.5, exit_cost=0.0008, min_entry_spacing_bars=1,
-        max_entries_per_day=8, volatility_quantile=0.98, pyramiding=1, auto_rearm=1,
+        max_entries_24h=8, volatility_quantile=0.98, pyramiding=1, auto_rearm=1,
     ),
 )  # fmt: skip
 INSTRUMENT = Instrument(tick=0.1, lot=0.001, min_lots=1, max_lots=1_000_000, min_notional=100.0)

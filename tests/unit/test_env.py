@@ -56,7 +56,7 @@ def market(seed=1, *, decisions=400, width=6, drift=None, name="BTCUSDT-PERP.BIN
         features[:-1, 0] = np.sign(drift[1:])
     frame = FeatureFrame(
         ts_close[last], features, bars.close[last], np.full(decisions, 15.0), np.full(decisions, 0.5),
-        rng.random(decisions) * 0.9, rng.random(decisions) > 0.03, last,
+        rng.random(decisions) * 0.9, np.zeros(decisions), np.zeros(decisions), rng.random(decisions) > 0.03, last,
     )  # fmt: skip
     due = ts_close[96:n:97]
     funding = Funding(due, rng.normal(0.0001, 0.0003, len(due)))

@@ -72,7 +72,7 @@ def tiny(moves):
     bars = Bars(ts, open_, np.maximum(open_, close), np.minimum(open_, close), close, np.ones(n), np.full(n, np.nan))
     frame = FeatureFrame(
         ts, np.zeros((n, 2), np.float32), close, np.full(n, 600.0), np.full(n, 0.5), np.full(n, 0.5),
-        np.ones(n, np.bool_), np.arange(n),
+        np.zeros(n), np.zeros(n), np.ones(n, np.bool_), np.arange(n),
     )  # fmt: skip
     tape = new_tape(bars, frame, Funding(np.empty(0, np.int64), np.empty(0)), base_ns=HOUR)
     return MarketData("TINYUSDT-PERP.BINANCE", FILTERS, tape)

@@ -33,14 +33,14 @@ def path_of(actions, levels, held):
 @pytest.mark.parametrize("away", [0.0, 0.001, 0.01])
 def test_the_teacher_earns_what_the_best_of_all_paths_earns(seed, away):
     data = market(seed, decisions=60)
-    dear = data.tape.funding * [1.0, 20.0]
+    dear = data.tape.funding * [1.0, 20.0, 1.0]
     data = data._replace(tape=data.tape._replace(funding=dear))
     costs = CostParams(0.0005, 0.0, away)
     rows = (15, 23)
     best = teach(data.tape, rows, LEVELS, costs)
     prices = data.tape.rows[rows[0] : rows[1] - 1, R.open_after]
     settled = [
-        sum(rate for bar, rate in data.tape.funding if first <= bar < end)
+        sum(rate for bar, rate, _ in data.tape.funding if first <= bar < end)
         for first, end in itertools.pairwise(data.tape.clock[rows[0] : rows[1] - 1, 1])
     ]
     assert any(settled)
