@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import configs
 from adapters.binance_history import ImportRequest, import_files
 from adapters.scripted_policy import ScriptedPolicy
+from core.rules import CAPITAL, INSTRUMENT, LOSS_PER_TRADE, RULES
 from run_backtest import Replay, run_backtest
 
 WARM_DAYS = 17
@@ -18,12 +19,15 @@ SPOT = "binancevision-spot-{}-1m.parquet"
 FUTURES_5M, FUTURES_15M = "stitched-usdm-{}-5m.parquet", "stitched-usdm-{}-15m.parquet"
 NEAR = "raw/vision_csv_monthly/usdm-{}-1m-2025-02.csv.gz"
 FILTERS = "raw/exchange_info/usdm-exchangeInfo-20260331-reserialised.json.gz"
+KEPT = {CAPITAL, INSTRUMENT, LOSS_PER_TRADE}
+UNRULED = [rule.name for rule in RULES if rule.switchable and rule.code not in KEPT]
 BOLD = (
     "ensemble.quorum=1", "sizing.max_exposure=0.5", "sizing.volatility_target=2.0", "risk.loss_per_trade=0.03",
-    "risk.max_capital=0.5", "risk.volatility_quantile=1.0", "risk.daily_drawdown=0.05", "exits.stop_atr=6.0",
+    "risk.max_capital=0.5", "risk.daily_drawdown=0.05", "risk.tighten_volatility=0.0", "risk.tighten_loss=0.0",
+    "risk.tighten_drawdown=0.0", f"risk.disabled={UNRULED}", "exits.stop_atr=6.0", "exits.break_even_atr=0.0",
     "exits.trail_atr=0.0",
 )  # fmt: skip
-"""As much exposure as the limits of the configuration let anybody choose, and a stop that is far away."""
+"""As much exposure as the limits of capital and loss let anybody choose, no pause after anything, a stop far away."""
 
 
 class Crash(NamedTuple):
