@@ -181,10 +181,6 @@ def test_a_wrong_type_is_refused_in_code(setting, wrong):
         ("market.base_interval=1h", 'market.decision_interval: "15m" is not a multiple of market.base_interval "1h"'),
         ("market.decision_interval=1m\nrisk.x=3", 'market.decision_interval: "1m\\nrisk.x=3" is not known'),
         ("ensemble.weights=[1, -1]", "ensemble.weights[1]: -1 is below the limit 0.0; choose 0 to 100"),
-        ("exits.partial_takes=[2, 0.5, 4]", "exits.partial_takes: 3 numbers are not pairs; give a profit and a share each"),
-        ("exits.partial_takes=[1,0.1,2,0.1,3,0.1,4,0.1]", "exits.partial_takes: 4 pairs are above the limit 3; choose"),
-        ("exits.partial_takes=[3,0.5,2,0.5]", "exits.partial_takes: the profits [3.0, 2.0] do not rise; put the nearest"),
-        ("exits.partial_takes=[1,0.5,2,0.6]", "exits.partial_takes: the shares sum to 1.1, above the limit 1; choose"),
         ("sizing.full_confidence=0.1", "sizing.full_confidence: 0.1 is below ensemble.min_confidence 0.35; choose"),
         ("download.um_url=fapi.binance.com", 'download.um_url: "fapi.binance.com" is not of the wanted form'),
     ],
@@ -346,11 +342,6 @@ def test_parameters_of_the_core_are_the_configuration_in_the_units_of_the_core(c
     assert risk.pyramiding == config.risk.pyramiding
     assert sizing.min_confidence == config.tally_params().min_confidence == config.ensemble.min_confidence
     assert config.tally_params().method == METHODS[config.ensemble.method]
-    pairs = zip(exits.take_atr, exits.take_fraction, strict=True)
-    assert tuple(x for pair in pairs for x in pair if x > 0.0) == config.exits.partial_takes
-    taken = {name: getattr(exits, name) for name in ("take_atr", "take_fraction")}
-    whole = {"partial_takes": config.exits.partial_takes}
-    assert exits._asdict() | whole == msgspec.structs.asdict(config.exits) | taken
     for part, section in ((sizing, config.sizing), (risk, config.risk), (config.tally_params(), config.ensemble)):
         for name in set(part._fields) & set(section.__struct_fields__) - {"method"}:
             assert getattr(part, name) == getattr(section, name)
