@@ -109,6 +109,10 @@ class Desk:
 
     def settle(self, now_ns: int, out: list[Command]) -> None:
         """Ask for all that is missing."""
+        if self.closing is None and self.protection.too_long(now_ns, self.params.orders.protection):
+            text = f"{self.params.instrument_id}: a position without a working stop for too long; it is closed"
+            out.append(self.alert(text, now_ns))
+            self.want_flat(STOP_LOSS)
         self._withdraw_unwanted(now_ns, out)
         if self.closing is not None:
             self._close(now_ns, out)
@@ -294,11 +298,6 @@ class Desk:
                 self.withdraw(stop, now_ns, out)
             case _:
                 pass
-        if self.closing is None and protection.too_long(now_ns, self.params.orders.protection):
-            text = f"{self.params.instrument_id}: {position.lots} lots without a stop for too long; they are closed"
-            out.append(self.alert(text, now_ns))
-            self.want_flat(STOP_LOSS)
-            self._close(now_ns, out)
 
     def _trigger_ticks(self, lots: int, stop_price: float) -> int:
         """Return the trigger that the stop should have; it is rounded anew only where it changed."""

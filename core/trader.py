@@ -301,7 +301,7 @@ class Trader:
             desk.holding.position = before._replace(stop_price=decided.stop_price)
         order_id = ""
         grows = abs(target) > abs(lots)
-        barred = grows and (account.state != ACTIVE or account.frozen != 0)
+        barred = grows and (account.state != ACTIVE or account.frozen != 0 or desk.protection.bare_since_ns > 0)
         if target != lots and not barred and desk.orders.under_way() is None and desk.closing is None:
             purpose: Purpose = "reduce"
             if grows:
