@@ -99,14 +99,20 @@ class Desk:
         lots = self.holding.position.lots
         if not self.orders.live and lots == 0:
             return 0
-        closing = self.closing
-        retry = closing.not_before_ns if closing is not None and lots != 0 else 0
-        stop = self.orders.live.get(self.protection.order_id)
-        protect = self.protection.wake_ns(lots, stop, self.params.orders.protection)
+        retry = protect = 0
+        if lots != 0 and self.closing is not None and not self._leaving():
+            retry = self.closing.not_before_ns
+        if self.closing is None:
+            stop = self.orders.live.get(self.protection.order_id)
+            protect = self.protection.wake_ns(lots, stop, self.params.orders.protection)
         return min(filter(None, (self.orders.wake_ns(), retry, protect)), default=0)
 
     def settle(self, now_ns: int, out: list[Command]) -> None:
         """Ask for all that is missing."""
+        if self.closing is None and self.protection.too_long(now_ns, self.params.orders.protection):
+            text = f"{self.params.instrument_id}: a position without a working stop for too long; it is closed"
+            out.append(self.alert(text, now_ns))
+            self.want_flat(STOP_LOSS)
         self._withdraw_unwanted(now_ns, out)
         if self.closing is not None:
             self._close(now_ns, out)
@@ -168,11 +174,12 @@ class Desk:
         return order
 
     def withdraw(self, order: Order, now_ns: int, out: list[Command]) -> None:
-        """Ask the venue to cancel an order, once."""
-        if not order.cancel_asked:
-            order.cancel_asked = True
-            self.move(order, Event.ASK_CANCEL, now_ns, out)
-            out.append(Cancel(order.order_id))
+        """Ask the venue to cancel an order, where no answer to that is due; one of unknown fate but once."""
+        if order.state is OrderState.CANCELING or (order.state is OrderState.UNKNOWN and order.cancel_asked):
+            return
+        order.cancel_asked = True
+        self.move(order, Event.ASK_CANCEL, now_ns, out)
+        out.append(Cancel(order.order_id))
 
     def move(self, order: Order, event: Event, now_ns: int, out: list[Command], refused: str = "") -> None:
         """Move an order by its table; tell of its end, and of what is not in the table."""
@@ -256,10 +263,14 @@ class Desk:
             if not any(order.increases for order in live):
                 self.closing = None
             return
-        waiting = any(order.purpose == "exit" and order.state is not OrderState.UNKNOWN for order in live)
-        if not waiting and now_ns >= closing.not_before_ns:
+        if not self._leaving() and now_ns >= closing.not_before_ns:
             most = min(abs(lots), self.params.instrument.max_lots)
             self.submit("exit", -most if lots > 0 else most, now_ns, out, exit_code=closing.exit_code)
+
+    def _leaving(self) -> bool:
+        """Return whether a close is under way whose fate is not unknown."""
+        live = self.orders.live.values()
+        return any(order.purpose == "exit" and order.state is not OrderState.UNKNOWN for order in live)
 
     def _failed_to_close(self, order: Order, now_ns: int) -> None:
         """Wait a little longer after each close that failed."""
@@ -287,11 +298,6 @@ class Desk:
                 self.withdraw(stop, now_ns, out)
             case _:
                 pass
-        if self.closing is None and protection.too_long(now_ns, self.params.orders.protection):
-            text = f"{self.params.instrument_id}: {position.lots} lots without a stop for too long; they are closed"
-            out.append(self.alert(text, now_ns))
-            self.want_flat(STOP_LOSS)
-            self._close(now_ns, out)
 
     def _trigger_ticks(self, lots: int, stop_price: float) -> int:
         """Return the trigger that the stop should have; it is rounded anew only where it changed."""

@@ -55,12 +55,16 @@ class Protection(msgspec.Struct):
 
     def step(self, lots: int, trigger_ticks: int, stop: Order | None, now_ns: int) -> Step:
         """Return what is to be done for a position of signed lots that wants a trigger, in ticks."""
-        if lots == 0 or (stop is not None and stop.state in WORKING):
+        if lots == 0:
+            self.failures = self.shift_ticks = self.not_before_ns = 0
+        step = self._next(lots, trigger_ticks, stop, now_ns)
+        if lots == 0 or (stop is not None and stop.state in WORKING and step is not Step.WITHDRAW):
             self.bare_since_ns = 0
         elif self.bare_since_ns == 0:
             self.bare_since_ns = now_ns
-        if lots == 0:
-            self.failures = self.shift_ticks = self.not_before_ns = 0
+        return step
+
+    def _next(self, lots: int, trigger_ticks: int, stop: Order | None, now_ns: int) -> Step:
         if stop is None:
             return Step.PLACE if lots != 0 and now_ns >= self.not_before_ns else Step.NOTHING
         if stop.state in WAITING:

@@ -24,7 +24,7 @@ class Order(msgspec.Struct):
     ``wanted_lots`` and ``wanted_ticks`` as they were asked for; ``counts``: it adds to a position or takes a part of
     its profit; ``equity`` at its decision and prices in quote currency; ``since_ns`` when it came into its state;
     ``answered_ns`` -1 before the venue's first answer; ``inferred`` lots that were counted before their fills arrived;
-    ``unwanted``: what it fills from now on is closed again; ``cancel_asked``: once is enough;
+    ``unwanted``: what it fills from now on is closed again; ``cancel_asked``: its end may be our own wish;
     ``withdrawn``: the gate was told that it came to nothing.
     """
 
@@ -123,6 +123,8 @@ class Orders:
             order.queries += 1
         elif order.answered_ns < 0 and event not in {Event.ASK_CANCEL, Event.ASK_MODIFY}:
             order.answered_ns = now_ns
+        if after is not OrderState.UNKNOWN:
+            order.queries = 0
         order.state = after
         if after in OVER and self.live.pop(order.order_id, None) is not None:
             self._over[order.order_id] = order
@@ -148,12 +150,12 @@ class Orders:
     def overdue(self, now_ns: int) -> Iterator[Order]:
         """Yield the orders whose answer should have come by now."""
         for order in list(self.live.values()):
-            if order.state in WAITING and now_ns >= self._deadline(order):
+            if _awaited(order) and now_ns >= self._deadline(order):
                 yield order
 
     def wake_ns(self) -> int:
         """Return when the next answer is overdue, ns UTC; 0 where none is waited for."""
-        return min((self._deadline(order) for order in self.live.values() if order.state in WAITING), default=0)
+        return min((self._deadline(order) for order in self.live.values() if _awaited(order)), default=0)
 
     def snapshot(self) -> TrackedOrders:
         """Return what outlives a restart."""
@@ -167,6 +169,11 @@ class Orders:
 
     def _deadline(self, order: Order) -> int:
         return order.since_ns + (self._timeout_ns << min(order.queries, _MOST_DOUBLINGS))
+
+
+def _awaited(order: Order) -> bool:
+    """Return whether news of an order is due: an answer, or the end of a market order, which never rests."""
+    return order.state in WAITING or order.style == "market"
 
 
 def _base36(number: int) -> str:

@@ -213,7 +213,7 @@ class Trader:
             trade_id = f"{order_id}-resolved-{filled_lots}"
             out.extend(self.on_filled(Fill(order_id, trade_id, order.side, missed, price, 0.0, now_ns), now_ns))
             order.inferred += missed
-        if order.state in OVER:
+        if order.state in OVER or (status == "working" and order.state is not OrderState.UNKNOWN):
             return tuple(out)
         if status == "working":
             return (*out, *self._heard(order_id, Event.FOUND_WORKING, now_ns))
@@ -301,7 +301,7 @@ class Trader:
             desk.holding.position = before._replace(stop_price=decided.stop_price)
         order_id = ""
         grows = abs(target) > abs(lots)
-        barred = grows and (account.state != ACTIVE or account.frozen != 0)
+        barred = grows and (account.state != ACTIVE or account.frozen != 0 or desk.protection.bare_since_ns > 0)
         if target != lots and not barred and desk.orders.under_way() is None and desk.closing is None:
             purpose: Purpose = "reduce"
             if grows:
@@ -337,7 +337,6 @@ class Trader:
         if event is Event.CANCEL_REJECT and order.state is OrderState.UNKNOWN:
             desk.lost(order, now_ns, reason, out)
         if event is Event.FOUND_WORKING:
-            order.cancel_asked = False
             order.trigger_ticks = -1  # a change may have been made or not: it is asked for again
         if event is Event.ACCEPT and order.purpose == "stop":
             desk.protection.accepted()
