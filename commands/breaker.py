@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import configs
@@ -87,7 +88,7 @@ def _opened(args: argparse.Namespace) -> tuple[AppConfig, StateStore]:
     config = configs.load(args.env)
     if args.state is None:
         return config, open_store(config.breaker.state_path, args.env)
-    return config, open_store(args.state, args.env) if "://" in args.state else FileStateStore(args.state)
+    return config, open_store(args.state, args.env) if "://" in args.state else FileStateStore(Path(args.state))
 
 
 def _read(store: StateStore) -> tuple[BreakerState, tuple[Request, ...]]:

@@ -13,6 +13,7 @@ __all__ = [
     "DUST",
     "EXIT_NONE",
     "EXIT_REASONS",
+    "INHERITED",
     "MAX_HOLDING",
     "MAX_TAKES",
     "PARTIAL_TAKE",
@@ -40,6 +41,7 @@ BREAK_EVEN = 6
 DUST = 7
 SIGNAL_EXIT = 10
 BREAKER_EXIT = 11
+INHERITED = 12
 
 EXIT_REASONS: dict[int, str] = {
     EXIT_NONE: "",
@@ -52,12 +54,13 @@ EXIT_REASONS: dict[int, str] = {
     DUST: "dust",
     SIGNAL_EXIT: "signal",
     BREAKER_EXIT: "breaker",
+    INHERITED: "inherited",
 }
 """Closed list of exit reasons by code.
 
 ``partial_take`` is the one that leaves a position; ``break_even`` and ``trailing_stop`` are stops that had been moved;
 ``signal``: the ensemble no longer wants it; ``breaker``: trading is HALTED; ``dust``: it is worth less than the
-exchange's smallest order.
+exchange's smallest order; ``inherited``: it was found at the start, and the configuration closes such.
 """
 
 MAX_TAKES = 3
