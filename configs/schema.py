@@ -24,6 +24,7 @@ from core.costs import CostParams
 from core.decision import DecisionParams
 from core.ensemble import METHODS, TallyParams
 from core.errors import ConfigError
+from core.serving import ServingParams
 
 __all__ = [
     "SECTIONS",
@@ -123,7 +124,7 @@ class Ensemble(Section, frozen=True, kw_only=True):
     ]
     weights: Annotated[
         tuple[Annotated[float, Meta(ge=0.0, le=100.0)], ...],
-        Meta(description="of each model, for the method performance; empty: all alike"),
+        Meta(description="of each model, for the method performance, until it has earned its own; empty: all alike"),
     ]
 
 
@@ -192,6 +193,11 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             min_agreement=rules.min_agreement,
             min_confidence=rules.min_confidence,
         )
+
+    def serving_params(self) -> ServingParams:
+        """Return the rules of the roster."""
+        costs = self.cost_params()
+        return self.serving.params(cost=costs.taker + costs.away, learned=self.ensemble.method == "performance")
 
     def cost_params(self) -> CostParams:
         """Return the costs as fractions of notional."""

@@ -20,7 +20,7 @@ def decision_row(
 ) -> dict[str, object]:
     """Return the row of a decision, or of a decision to do nothing."""
     row = msgspec.structs.asdict(signal)
-    for name in ("previous_close", "funding_rate", "minutes_to_funding"):
+    for name in ("previous_close", "funding_rate", "minutes_to_funding", "expires_ns"):
         del row[name]
     return row | {
         "equity": account.equity,
