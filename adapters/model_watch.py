@@ -107,7 +107,7 @@ class ModelWatch:
         except OSError:
             return
         found = {path.name: _traits(path) for path in paths}
-        for name in sorted(self._seen.keys() | found.keys()):
+        for name in sorted(self._settled.keys() | found.keys()):
             now = found.get(name, ())
             if now == self._seen.get(name, ()) != self._settled.get(name, ()):
                 self._settled[name] = now

@@ -21,6 +21,8 @@ QUIET = -1
 """Nothing happened to a model at this bar."""
 _SURE = 1e-3
 """A confidence is held this far from 0 and 1 where its odds are taken."""
+_CLEAR = 0.5
+"""Mean level beyond which the rest has a clear direction."""
 _HALVINGS = 60
 
 
@@ -30,7 +32,7 @@ class Score(NamedTuple):
     ``bars`` served in its stage; ``gain`` decayed sum of paper returns (fraction); ``level`` and ``close`` of its last
     vote, 0 without one. A prediction under judgement: the ``bar`` at which it is due (0: none), its ``side``,
     ``confidence`` and ``entry`` close. ``cusum`` of decay; ``judged`` predictions so far. Of the window of agreement:
-    ``directed`` bars on which the model and the rest had a direction, and how often they were ``opposed``.
+    ``directed`` bars on which the model had a direction and the rest a clear one, and how often they were ``opposed``.
     """
 
     bars: int
@@ -115,7 +117,8 @@ def observe(
     -----
     A model earns on paper what its level of the last vote earned until this close, less the cost of changing it. It has
     one prediction under judgement at a time, so that judgements do not overlap; one whose due close was missed does not
-    count, and a vote on no move is wrong, as at calibration. Windows of agreement follow each other and do not overlap.
+    count, and a vote on no move is wrong, as at calibration. The rest has a clear direction where its weighted mean
+    level is beyond one half; windows of agreement follow each other and do not overlap.
 
     The watch for decay is Page's CUSUM of the log likelihood ratio of "the odds of being right are ``decay_odds`` times
     what the confidence says" against "they are what it says". Without decay it takes at least ``exp(decay_limit)``
@@ -149,7 +152,7 @@ def observe(
         row[S.bars] += 1.0
         own = max(0.0, votes.weights[i])
         rest = leaning - own * level
-        if total > own and rest * level != 0.0:
+        if level != 0.0 and total > own and abs(rest) > _CLEAR * (total - own):
             row[S.directed] += 1.0
             row[S.opposed] += 1.0 if rest * level < 0.0 else 0.0
         if horizons[i] > 0:
