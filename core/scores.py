@@ -24,6 +24,7 @@ _SURE = 1e-3
 _CLEAR = 0.5
 """Mean level beyond which the rest has a clear direction."""
 _HALVINGS = 60
+"""Steps to find which weights are at a bound; the others then follow exactly."""
 
 
 class Score(NamedTuple):
@@ -252,6 +253,14 @@ def weigh(
         else:
             upper = middle
     c = math.exp(0.5 * (lower + upper))
+    free, left = 0.0, float(count)
+    for i in range(n):
+        if raw[i] > 0.0 and low < c * raw[i] < high:
+            free += raw[i]
+        elif raw[i] > 0.0:
+            left -= low if c * raw[i] <= low else high
+    if free > 0.0:
+        c = left / free
     for i in range(n):
         if raw[i] > 0.0:
             weights[i] = shares[i] * min(max(c * raw[i], low), high)

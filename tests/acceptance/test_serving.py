@@ -147,7 +147,7 @@ def test_a_model_whose_votes_lose_is_dropped(history, alone, tmp_path):
     network = random_network(12)
     network.weights[-1][:] *= 40.0
     place = artifact(tmp_path / "nervous", network)
-    rules = (*RULES, "serving.shadow_bars=20", "serving.canary_bars=400", "serving.max_loss=0.1")
+    rules = (*RULES, "serving.shadow_bars=20", "serving.canary_bars=2000", "serving.max_loss=0.1")
     run = play(history, tmp_path / "run", (ns(ARRIVAL), place), rules=rules)
     last = moves(run, "nervous")[-1]
     assert last[:3] == ("CANARY", "DROPPED", "loss")
