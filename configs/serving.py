@@ -37,7 +37,9 @@ class Serving(Section, frozen=True, kw_only=True):
     window_bars: Annotated[int, Meta(ge=1, le=100_000, description="window of disagreement and of slow answers")]
     max_disagreement: Annotated[
         float,
-        Meta(ge=0.0, le=1.0, description="share of a window opposed to a clear rest; 1: no limit", extra=SAFER_IS_LOWER),
+        Meta(
+            ge=0.0, le=1.0, description="share of a window opposed to a clear rest; 1: no limit", extra=SAFER_IS_LOWER
+        ),
     ]
     max_loss: Annotated[
         float, Meta(ge=0.001, le=10.0, description="lost on paper by a model's own votes at full size, decayed")
