@@ -101,7 +101,7 @@ def test_four_errors_are_not_five(told, history, tmp_path):
 
 
 def test_the_state_says_when_the_breaker_last_looked_and_what_each_instrument_holds(told, history, tmp_path):
-    play(history, tmp_path, "breaker.mark_interval_seconds=60", names=(BTC, ETH))
+    play(history, tmp_path, "breaker.mark_interval_seconds=60", "sizing.max_exposure=0.2", names=(BTC, ETH))
     late = [state for state in told.heard if state.ts_event > AT]
     assert max(state.ts_event - state.evaluated_ns for state in late) <= MINUTE_NS
     gaps = pd.Series([state.ts_event for state in late]).diff().max()
