@@ -179,3 +179,11 @@ def test_a_guard_mark_without_equity_halts_for_good(equity):
     memory = update_day(START, DAY_NS * 100, 100.0, LIMITS)
     after = guard_day(memory, DAY_NS * 100 + 1, equity, LIMITS)
     assert (after.state, after.latched, after.high_water_mark) == (HALTED, 1, 100.0)
+
+
+def test_a_mark_between_decisions_that_reaches_the_total_alone_halts_for_good():
+    memory = walk([100.0, 96.0, 92.5, 89.0, 85.5, 82.5], step_ns=DAY_NS, limits=STRICT)[-1]
+    ts = DAY_NS * 106 + MINUTE_NS
+    calm, lost = guard_day(memory, ts, 80.1, STRICT), guard_day(memory, ts, 79.9, STRICT)
+    assert (calm.state, calm.latched) == (ACTIVE, 0)
+    assert (lost.state, lost.latched, lost.peak) == (HALTED, 1, 100.0)

@@ -225,6 +225,8 @@ def test_windows_trip_exactly_when_so_many_lie_within_them(events, errors, slow,
         tripped_error |= sum(ts - error_minutes * MINUTE < t <= ts for t in wrong) >= errors
         tripped_slow |= sum(ts - slow_minutes * MINUTE < t <= ts for t in late) >= slow
         assert (state.order_errors, state.slow_answers) == (len(wrong), len(late))
+        assert len(state.error_times) <= errors, "what is kept is bounded"
+        assert len(state.slow_times) <= slow
         standing = {cause.trigger for cause in state.causes}
         assert ("order_errors" in standing, "latency" in standing) == (tripped_error, tripped_slow)
 
