@@ -154,6 +154,8 @@ def _hold(desk: Desk, lots: int, entry_price: float, now_ns: int) -> None:
 
 def _go_on(desk: Desk, order: Order, found: OpenOrder, now_ns: int, out: list[Command]) -> None:
     """Take a known order as the venue has it."""
-    order.inferred += max(found.filled_lots - order.filled, 0)
+    missed = found.filled_lots - order.filled
+    order.counted_ns = now_ns
+    order.trades[f"found-{now_ns}"] = (now_ns, missed)
     order.lots, order.filled, order.trigger_ticks = found.lots, found.filled_lots, found.trigger_ticks
     desk.move(order, Event.FOUND_WORKING, now_ns, out)

@@ -23,7 +23,8 @@ class Order(msgspec.Struct):
     ``side`` +1 buy, -1 sell; lots unsigned, ``lots`` in total; ``trigger_ticks`` of a stop as the venue has it,
     ``wanted_lots`` and ``wanted_ticks`` as they were asked for; ``counts``: it adds to a position or takes a part of
     its profit; ``equity`` at its decision and prices in quote currency; ``since_ns`` when it came into its state;
-    ``answered_ns`` -1 before the venue's first answer; ``inferred`` lots that were counted before their fills arrived;
+    ``answered_ns`` -1 before the venue's first answer; ``counted_ns``: fills up to this time are counted, for the venue
+    said how many there were; ``trades`` time and lots of each by its id;
     ``unwanted``: what it fills from now on is closed again; ``cancel_asked``: its end may be our own wish;
     ``withdrawn``: the gate was told that it came to nothing.
     """
@@ -47,17 +48,21 @@ class Order(msgspec.Struct):
     since_ns: int = 0
     answered_ns: int = -1
     filled: int = 0
-    inferred: int = 0
+    counted_ns: int = 0
     queries: int = 0
     unwanted: bool = False
     cancel_asked: bool = False
     withdrawn: bool = False
-    trades: list[str] = msgspec.field(default_factory=list)
+    trades: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
     @property
     def left(self) -> int:
         """Lots that may still fill."""
         return self.lots - self.filled
+
+    def filled_by(self, ts_ns: int) -> int:
+        """Return the lots that are known to have filled up to a time."""
+        return sum(lots for ts, lots in self.trades.values() if ts <= ts_ns)
 
     @property
     def increases(self) -> bool:

@@ -167,14 +167,13 @@ class Trader:
             order = self._stranger(fill, now_ns, out)
         if fill.trade_id in order.trades:
             return ()
-        order.trades.append(fill.trade_id)
-        lots = fill.lots - min(order.inferred, fill.lots)
-        order.inferred -= fill.lots - lots
-        if lots == 0:
+        order.trades[fill.trade_id] = (fill.ts_event, fill.lots)
+        if fill.ts_event <= order.counted_ns:
+            order.trades[fill.trade_id] = (fill.ts_event, 0)
             return ()
-        order.filled += lots
+        order.filled += fill.lots
         if fill.ts_event > desk.holding.counted_until_ns:
-            self._book(order, lots, fill, out)
+            self._book(order, fill, out)
         desk.move(order, Event.FILL_WHOLE if order.left <= 0 else Event.FILL_PART, now_ns, out)
         desk.settle(now_ns, out)
         out.append(desk.published(fill.ts_event))
@@ -192,27 +191,30 @@ class Trader:
         return self._end(order, outcome, refused, reason, now_ns)
 
     def on_resolved(
-        self, order_id: str, status: str, filled_lots: int, price: float, now_ns: int
+        self, order_id: str, status: str, filled_lots: int, price: float, as_of_ns: int, now_ns: int
     ) -> tuple[Command, ...]:
         """Take the venue's answer to a query.
 
-        ``status`` working, absent, or how the order ended (as for `on_ended`); ``filled_lots`` in total. Fills that
-        never arrived are counted at ``price`` (average, quote currency), and not again should they still come. Where
-        the venue's position was taken over since the order was sent, what it holds is asked for instead.
+        ``status`` working, absent, or how the order ended (as for `on_ended`); ``filled_lots`` in total, up to
+        ``as_of_ns``. Fills that never arrived are counted at ``price`` (average, quote currency), and not again should
+        they still come. Where the venue's position was taken over after the order was sent, what is held is asked for
+        instead.
         """
-        order = self.desk.orders.find(order_id)
+        desk = self.desk
+        order = desk.orders.find(order_id)
         if order is None:
             return ()
         out: list[Command] = []
-        missed = filled_lots - order.filled
-        if missed > 0 and order.submitted_ns <= self.desk.holding.counted_until_ns:
-            order.filled += missed
-            order.inferred += missed
-            out.append(Reconcile(now_ns))
-        elif missed > 0:
-            trade_id = f"{order_id}-resolved-{filled_lots}"
-            out.extend(self.on_filled(Fill(order_id, trade_id, order.side, missed, price, 0.0, now_ns), now_ns))
-            order.inferred += missed
+        missed = filled_lots - order.filled_by(as_of_ns)
+        if missed > 0 and as_of_ns > order.counted_ns:
+            fill = Fill(order_id, f"resolved-{as_of_ns}", order.side, missed, price, 0.0, as_of_ns)
+            if order.submitted_ns <= desk.holding.counted_until_ns:
+                order.trades[fill.trade_id] = (as_of_ns, missed)
+                order.filled += missed
+                out.append(Reconcile(now_ns))
+            else:
+                out.extend(self.on_filled(fill, now_ns))
+            order.counted_ns = max(order.counted_ns, as_of_ns)
         if order.state in OVER or (status == "working" and order.state is not OrderState.UNKNOWN):
             return tuple(out)
         if status == "working":
@@ -359,10 +361,10 @@ class Trader:
         out.append(desk.published(now_ns))
         return tuple(out)
 
-    def _book(self, order: Order, lots: int, fill: Fill, out: list[Command]) -> None:
-        """Fold lots of a fill into the position; close again what nobody wants."""
+    def _book(self, order: Order, fill: Fill, out: list[Command]) -> None:
+        """Fold a fill into the position; close again what nobody wants."""
         desk = self.desk
-        code = desk.holding.book(order, order.side * lots, fill.price, fill.commission)
+        code = desk.holding.book(order, order.side * fill.lots, fill.price, fill.commission)
         held = self.position.lots
         row = WriteFill(fill.order_id, fill.trade_id, order.side, order.purpose, order.arrival_price, code, held)
         out.append(row)

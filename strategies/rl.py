@@ -286,7 +286,8 @@ class RLStrategy(Strategy):
             status = ""
         if status:
             self._asked.discard(order_id)
-            self._carry_out(self.trader.on_resolved(order_id, status, filled_lots, price, self._now()))
+            now_ns = self._now()
+            self._carry_out(self.trader.on_resolved(order_id, status, filled_lots, price, now_ns, now_ns))
         elif order.exec_algorithm_id is None:
             self._asked.add(order_id)
             self.query_order(order)

@@ -120,10 +120,10 @@ class ErringVenue:
         """Say what became of an order."""
         order = self.orders.get(order_id)
         if order is None:
-            self._tell("on_resolved", order_id, "absent", 0, 0.0)
+            self._tell("on_resolved", order_id, "absent", 0, 0.0, self._now)
         elif order.kind != "parent":
             price = order.worth / order.filled if order.filled else 0.0
-            self._tell("on_resolved", order_id, order.status, order.filled, price)
+            self._tell("on_resolved", order_id, order.status, order.filled, price, self._now)
 
     def match(self, now_ns: int) -> None:
         """Let the market work what is there; ``now_ns`` is later than ever before."""
