@@ -10,6 +10,7 @@ import configs
 from adapters.model_store import MODEL, Golden
 from adapters.network_graph import network_to_onnx
 from adapters.onnx_policy import answers
+from adapters.state_store import MemoryStateStore
 from core.observation import POSITION_COLUMNS
 from core.stages import STAGES
 from run_backtest import Replay, run_backtest
@@ -36,7 +37,7 @@ def models() -> tuple[Path, ...]:
     return tuple(sorted(p.parent for p in (ROOT / "catalog" / "models").glob("*/manifest.json")))
 
 
-def play(history, out, *arrivals, rules=RULES, start=START, end=END) -> dict[str, pd.DataFrame]:
+def play(history, out, *arrivals, rules=RULES, start=START, end=END, store=None) -> dict[str, pd.DataFrame]:
     replay = Replay(
         config=configs.load("backtest", rules),
         catalog=history,
@@ -46,6 +47,7 @@ def play(history, out, *arrivals, rules=RULES, start=START, end=END) -> dict[str
         out=out,
         models=models(),
         arrivals=arrivals,
+        store=store,
         report=False,
     )
     run_backtest(replay)
@@ -171,6 +173,19 @@ def test_a_broken_artifact_is_refused_in_a_row_and_changes_nothing(history, alon
     assert (row["stage_from"], row["stage_to"], row["ts_event"]) == ("", "REFUSED", ns(ARRIVAL))
     assert "SHA-256" in row["reason"]
     pd.testing.assert_frame_equal(alone["decisions"], run["decisions"], check_exact=True)
+
+
+def test_learned_weights_outlive_the_process(history, tmp_path):
+    """A run that ends and one that goes on with what was kept weigh the next vote as one that never ended."""
+    rules = (*RULES, 'ensemble.method="performance"', "serving.learning_rate=50.0")
+    middle, store = "2024-01-22T12:00:00", MemoryStateStore()
+    whole = play(history, tmp_path / "whole", rules=rules, end="2024-01-23")["decisions"]
+    play(history, tmp_path / "first", rules=rules, end=middle, store=store)
+    again = play(history, tmp_path / "second", rules=rules, start=middle, end="2024-01-23", store=store)
+    wanted = whole[whole.ts_event > ns(middle)].weights.iloc[0]
+    assert again["decisions"].weights.iloc[0].tolist() == wanted.tolist()
+    assert np.ptp(wanted) > 0.1
+    assert len(again["members"]) == 0, "nobody came or went"
 
 
 def test_an_arrival_on_the_command_line_is_the_same_run(history, risen, tmp_path):

@@ -120,6 +120,9 @@ def test_the_loss_of_the_quorum_is_told_once():
     assert critical == ("critical", "BTC: 1 models vote, the quorum is 2: only exits")
     assert play(members, [2, 3]) == [[], []]
     assert members.names == ("a",)
+    ((last,),) = play(members, [4], votes=[np.nan])
+    assert last[1] == "BTC: model a dropped: nan_answer: its answer is no number"
+    assert play(members, [5]) == [[]], "the last set goes on being asked, without weight"
 
 
 def test_a_withdrawn_model_leaves():

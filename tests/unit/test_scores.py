@@ -137,6 +137,13 @@ def test_who_opposes_a_clear_rest_too_often_is_named_once_a_window(share, event)
     assert scores[2, S.directed] == 0
 
 
+def test_of_two_that_always_oppose_each_other_both_are_named():
+    """A model's own vote is no part of the rest, else nothing would be left to oppose."""
+    params = CALM._replace(window_bars=4, max_disagreement=0.5)
+    _, events = played([[1.0, -1.0]] * 4, np.full(4, 100.0), params=params)
+    assert events[3] == [DISAGREEMENT, DISAGREEMENT]
+
+
 def test_a_shadow_is_compared_with_those_that_count_and_moves_none_of_them():
     levels = np.array([[1.0, 1.0, -1.0]] * 6)
     params = CALM._replace(window_bars=3, max_disagreement=0.5)
