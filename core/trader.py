@@ -108,7 +108,7 @@ class Trader:
         decided = decide(
             signal.level,
             signal.confidence,
-            signal.tradable and hear,
+            signal.tradable and hear and now_ns < signal.expires_ns,
             Market(
                 signal.close,
                 signal.atr,

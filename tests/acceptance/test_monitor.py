@@ -178,7 +178,7 @@ def test_a_planted_defect_fails_the_run_by_the_name_of_its_invariant(history, tm
 
 def test_a_stop_that_could_open_a_position_fails_the_run(history, tmp_path, monkeypatch):
     monkeypatch.setattr(composition, "RLStrategy", StopsThatOpen)
-    with pytest.raises(AutotradeError, match="invariant overprotected violated: .* is not reduce-only"):
+    with pytest.raises(AutotradeError, match=r"invariant overprotected violated: .* is not reduce-only"):
         play(history, tmp_path, {BTC: LONG_THEN_FLAT}, 2)
 
 
@@ -231,7 +231,7 @@ def test_the_checker_looks_at_what_it_is_for(history, tmp_path, monkeypatch):
 
     monkeypatch.setattr(composition, "Monitor", Counting)
     run = play(history, tmp_path, {BTC: LONG_THEN_FLAT}, 8)
-    assert {ts for ts in run["fills"].ts_event} <= {now for now, *_ in looks}, "at each fill"
+    assert set(run["fills"].ts_event) <= {now for now, *_ in looks}, "at each fill"
     held = [(now, orders) for now, lots, orders in looks if lots != 0]
     assert any(orders == 1 for _, orders in held)
     last = run["fills"].ts_event.max()
