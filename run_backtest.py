@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,26 @@ from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
 import cli
 import configs
 from actors.ensemble import EnsembleActor, EnsembleParams
+from actors.members import Members, MembersParams
+from actors.monitor import Monitor, MonitorParams, WatchedInstrument
 from actors.risk import RiskActor
 from adapters.catalog import InstrumentInfo, data_hash, instrument, read_bars, read_funding
 from adapters.instruments import to_engine
-from adapters.model_store import load_manifest
+from adapters.model_store import Manifest, load_manifest
+from adapters.model_watch import ScriptedModels
 from adapters.onnx_policy import OnnxEnsemble, load_checked
 from adapters.recorder import RunRecorder, digest
 from adapters.replay_stream import ReplayRange, ReplayStream
 from adapters.report import summarise, write_report
 from configs.schema import AppConfig
 from core.bars import bar_type, interval_ns
-from core.errors import AutotradeError, ConfigError, UsageError
+from core.errors import ArtifactError, AutotradeError, ConfigError, UsageError
 from core.faults import Faults
 from core.features import FeatureSpec, Window, feature_spec
-from core.protocols import Policy, StateStore
+from core.protocols import ModelSource, Policy, StateStore
 from core.times import iso, parse_time
 from core.trader import TraderParams
+from core.witness import Witness
 from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
 
@@ -48,7 +52,7 @@ CURRENCY = "USDT"
 DECISION_COLUMNS = (
     "ts_event", "instrument_id", "close", "level", "confidence", "agreement", "voters", "abstention", "tradable",
     "levels", "confidences", "observation_hash", "equity", "drawdown", "state", "position_lots", "entry_price",
-    "stop_price", "target_lots", "new_stop_price", "exit_reason", "verdict",
+    "stop_price", "target_lots", "new_stop_price", "exit_reason", "verdict", "reason", "rules",
 )  # fmt: skip
 FILL_COLUMNS = (
     "ts_event", "instrument_id", "side", "quantity", "price", "commission", "liquidity", "arrival_price", "purpose",
@@ -59,8 +63,8 @@ FILL_COLUMNS = (
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """What to replay: a catalog, instruments, a range of closes ``(start_ns, end_ns]``, models or a policy, a place.
 
-    ``store``: where the state of the breaker and of the traders is kept and found; None: it begins and ends with the
-    replay.
+    ``store``: where the state of the breaker, the traders and the members is kept and found; None: it begins and ends
+    with the replay. ``arrivals``: artifacts that are dropped in, each at a time (ns).
     """
 
     config: AppConfig
@@ -72,6 +76,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[Path, ...] = ()
     policies: dict[str, Policy] | None = None
     store: StateStore | None = None
+    arrivals: tuple[tuple[int, Path], ...] = ()
     report: bool = True
     progress: Callable[[int], None] | None = None
 
@@ -166,7 +171,7 @@ def _policies(replay: Replay, spec: FeatureSpec) -> tuple[Mapping[str, Policy], 
     """Return the policy of each instrument, and the names and hashes of the models."""
     if replay.policies is not None:
         first = next(iter(replay.policies.values()))
-        return replay.policies, first.model_ids, []
+        return replay.policies, [candidate.model_id for candidate in first.candidates], []
     if not replay.models:
         raise UsageError("no models to replay; name artifacts with --models, or train some with `autotrade train`")
     artifacts = [load_checked(path, spec=spec) for path in replay.models]
@@ -187,13 +192,22 @@ def _check_votes(config: AppConfig, models: int) -> None:
 
 def _provenance(replay: Replay) -> dict[str, Any]:
     """Say on what the models were trained, and whether this range is part of it."""
-    trained = [load_manifest(path) for path in replay.models] if replay.policies is None else []
+    trained = _manifests(replay)
     until = max((parse_time(manifest.training.end, "training.end") for manifest in trained), default=None)
     return {
         "models_trained_on": sorted({name for manifest in trained for name in manifest.instruments}),
         "models_trained_until": None if until is None else iso(until),
         "in_sample": until is not None and until > replay.start_ns and not _synthetic(replay.instruments),
     }
+
+
+def _manifests(replay: Replay) -> list[Manifest]:
+    """Return the manifests of all models that may vote; one that arrives broken never does."""
+    manifests = [load_manifest(path) for path in replay.models] if replay.policies is None else []
+    for _, path in replay.arrivals:
+        with suppress(ArtifactError):
+            manifests.append(load_manifest(path))
+    return manifests
 
 
 def _synthetic(instruments: Sequence[str]) -> bool:
@@ -236,10 +250,14 @@ def _play(engine: BacktestEngine, stream: ReplayStream, faults: Faults) -> None:
         if faults.interrupted:
             raise KeyboardInterrupt
         if faults:
-            raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
+            raise _proves_nothing(faults)
     engine.end()
     if faults:
-        raise AutotradeError(f"{len(faults)} error in a handler, the run proves nothing: {faults.first}")
+        raise _proves_nothing(faults)
+
+
+def _proves_nothing(faults: Faults) -> AutotradeError:
+    return AutotradeError(f"the run proves nothing, {len(faults)} found wrong in handlers; the first: {faults.first}")
 
 
 @contextmanager
@@ -268,13 +286,16 @@ def _add_components(
     recorder: RunRecorder,
     faults: Faults,
 ) -> None:
-    """Add the risk actor, and an ensemble and a strategy for each instrument."""
+    """Add the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
     config = replay.config
+    journal = Witness(recorder)
+    engine.add_actor(_monitor(config, infos, journal, faults))
     base = config.market.base_interval
     spec = feature_spec(base, config.market.decision_interval)
     decision = config.decision_params()
     if config.execution.style != "market":
         engine.add_exec_algorithm(_slicer(config, infos, faults))
+    arriving = ScriptedModels(replay.arrivals, lambda path: load_checked(path, spec=spec))
     engine.add_actor(
         RiskActor(
             bar_types={info.id: bar_type(info.id, base) for info in infos},
@@ -283,7 +304,7 @@ def _add_components(
             currency=CURRENCY,
             params=config.breaker_params(),
             clocks=config.breaker.clocks(),
-            journal=recorder,
+            journal=journal,
             store=replay.store,
             faults=faults,
         ),
@@ -296,8 +317,9 @@ def _add_components(
             lot=float(info.lot),
             spec=spec,
             tally=config.tally_params(),
-            weights=config.ensemble.weights or (1.0,) * len(policy.model_ids),
             max_holding_bars=decision.exits.max_holding_bars,
+            decision_ns=interval_ns(spec.decision_interval),
+            expiry_bars=config.serving.signal_expiry_bars,
             trade_from_ns=replay.start_ns,
         )
         window = _warm_window(replay, spec, info)
@@ -305,6 +327,8 @@ def _add_components(
             EnsembleActor(
                 params,
                 policy=policy,
+                members=_members(replay, info, policy, arriving, recorder),
+                clock=_no_clock,
                 flow=stream,
                 window=window,
                 faults=faults,
@@ -321,7 +345,26 @@ def _add_components(
             orders=config.orders.params(config.execution.style),
         )
         strategy = RLStrategyParams(trader=trader, lot=str(info.lot))
-        engine.add_strategy(RLStrategy(strategy, journal=recorder, faults=faults, store=replay.store))
+        engine.add_strategy(RLStrategy(strategy, journal=journal, faults=faults, store=replay.store))
+
+
+def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], journal: Witness, faults: Faults) -> Monitor:
+    """Return what holds everything to the invariants; a run in which one does not hold proves nothing."""
+    base_ns, decision_ns = interval_ns(config.market.base_interval), interval_ns(config.market.decision_interval)
+    params = MonitorParams(
+        instruments={
+            info.id: WatchedInstrument(
+                bar_type=bar_type(info.id, config.market.base_interval),
+                lot=str(info.lot),
+                bars_per_decision=decision_ns // base_ns,
+            )
+            for info in infos
+        },
+        limits=config.invariant_limits(),
+        check_interval_ns=round(config.invariants.check_interval_seconds * 1e9),
+        decision_ns=decision_ns,
+    )
+    return Monitor(params, witness=journal, journal=journal, faults=faults, violated=faults.report)
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:
@@ -340,6 +383,19 @@ def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) 
     return Slicer(instruments=worked, params=config.execution.params(), faults=faults)
 
 
+def _members(
+    replay: Replay, info: InstrumentInfo, policy: Policy, source: ModelSource, recorder: RunRecorder
+) -> Members:
+    """Return who votes on an instrument."""
+    params = MembersParams(
+        instrument_id=info.id,
+        serving=replay.config.serving_params(),
+        quorum=replay.config.ensemble.quorum,
+        priors=replay.config.ensemble.weights or (1.0,) * len(policy.candidates),
+    )
+    return Members(params, policy=policy, source=source, store=replay.store, journal=recorder)
+
+
 def _warm_window(replay: Replay, spec: FeatureSpec, info: InstrumentInfo) -> Window:
     """Return a window fed with the history before the range, as far as the catalog holds it."""
     window = Window(spec)
@@ -350,6 +406,11 @@ def _warm_window(replay: Replay, spec: FeatureSpec, info: InstrumentInfo) -> Win
     funding = read_funding(replay.catalog, info.id, start_ns=from_ns, end_ns=replay.start_ns)
     window.extend(bars, funding)
     return window
+
+
+def _no_clock() -> int:
+    """Return no time at all: what the models take must not decide in a run that is to repeat."""
+    return 0
 
 
 def _silent(_: int) -> None:

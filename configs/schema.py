@@ -5,6 +5,7 @@ one place. Fractions are fractions of equity unless said otherwise; costs are in
 """
 
 import hashlib
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -24,6 +25,8 @@ from core.costs import CostParams
 from core.decision import DecisionParams
 from core.ensemble import METHODS, TallyParams
 from core.errors import ConfigError
+from core.invariants import Limits
+from core.serving import ServingParams
 
 __all__ = [
     "SECTIONS",
@@ -123,7 +126,7 @@ class Ensemble(Section, frozen=True, kw_only=True):
     ]
     weights: Annotated[
         tuple[Annotated[float, Meta(ge=0.0, le=100.0)], ...],
-        Meta(description="of each model, for the method performance; empty: all alike"),
+        Meta(description="of each model, for the method performance, until it has earned its own; empty: all alike"),
     ]
 
 
@@ -193,6 +196,11 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             min_confidence=rules.min_confidence,
         )
 
+    def serving_params(self) -> ServingParams:
+        """Return the rules of the roster."""
+        costs = self.cost_params()
+        return self.serving.params(cost=costs.taker + costs.away, learned=self.ensemble.method == "performance")
+
     def cost_params(self) -> CostParams:
         """Return the costs as fractions of notional."""
         costs = self.costs
@@ -205,6 +213,13 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def breaker_params(self) -> BreakerParams:
         """Return the rules of the circuit breaker."""
         return self.breaker.params(self.decision_params().risk)
+
+    def invariant_limits(self) -> Limits:
+        """Return the limits of the invariant checker; where the gate's rule of capital is off, so is the invariant."""
+        return self.invariants.limits(
+            decision_seconds=INTERVALS_NS[self.market.decision_interval] * 1e-9,
+            max_capital=math.inf if "capital" in self.risk.disabled else self.risk.max_capital,
+        )
 
     def decision_params(self) -> DecisionParams:
         """Return the parameters of `core.decision.decide`."""

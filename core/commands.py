@@ -79,7 +79,7 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
 
 
 class WriteDecision(msgspec.Struct, frozen=True, gc=False):
-    """Write a decision down; ``order_id`` is empty where it sent no order."""
+    """Write a decision down; ``order_id`` is empty where it sent no order; ``busy``: an order was under way."""
 
     signal: Signal
     before: Position
@@ -87,6 +87,7 @@ class WriteDecision(msgspec.Struct, frozen=True, gc=False):
     decided: Decided
     risk: RiskState | None
     order_id: str
+    busy: bool
 
 
 class WriteOrder(msgspec.Struct, frozen=True, gc=False):

@@ -25,6 +25,7 @@ __all__ = [
     "break_even",
     "exit_reason",
     "first_stop",
+    "has_room",
     "moved_stop",
     "stop_reason",
     "taken_lots",
@@ -72,7 +73,7 @@ class ExitParams(NamedTuple):
     ``stop_atr``: of the first stop; ``trail_atr``: of the trailing stop (0 = off), once the close is
     ``trail_start_atr`` beyond the entry; ``take_profit_atr``: profit at which the position is closed (0 = off);
     ``max_holding_bars``: decision bars; ``min_stop_fraction`` and ``max_stop_fraction``: the first stop is no nearer
-    and no farther than these shares of the price, and no add brings it nearer than the former; ``break_even_atr``:
+    and no farther than these shares of the price, and none is moved nearer than the former; ``break_even_atr``:
     profit from which the stop stands at least at break-even (0 = off); ``take_atr`` and ``take_fraction``: profits at
     which a share of the first size is taken, one after the other (0 = off).
     """
@@ -150,17 +151,23 @@ def moved_stop(
         return first_stop(side, close, atr, params)
     stop = stop_price
     profit = side * (close - entry_price)
+    least = params.min_stop_fraction * close
     if params.break_even_atr > 0.0 and profit >= params.break_even_atr * atr:
-        stop = _nearer(side, close, stop, break_even(side, entry_price, cost))
+        candidate = break_even(side, entry_price, cost)
+        if side * (candidate - stop) > 0.0 and has_room(side, close, candidate, params):
+            stop = candidate
     if params.trail_atr > 0.0 and profit >= params.trail_start_atr * atr:
-        stop = _nearer(side, close, stop, close - side * params.trail_atr * atr)
+        candidate = close - side * max(params.trail_atr * atr, least)
+        if side * (candidate - stop) > 0.0 and side * (close - candidate) > 0.0:
+            stop = candidate
     return stop
 
 
 @inlined
-def _nearer(side: int, close: float, stop: float, candidate: float) -> float:
-    """Return the nearer of two stops to the price, as long as it is not at or beyond it."""
-    return candidate if side * (candidate - stop) > 0.0 and side * (close - candidate) > 0.0 else stop
+def has_room(side: int, close: float, stop: float, params: ExitParams) -> bool:
+    """Return whether a stop stands on the losing side of the close, and not so near that the venue would refuse it."""
+    distance = side * (close - stop)
+    return distance > 0.0 and distance >= params.min_stop_fraction * close
 
 
 @inlined

@@ -21,6 +21,10 @@ class Faults:
         place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
         self._found.append(f"{where} raised {type(error).__name__}: {error} ({place})")
 
+    def report(self, text: str) -> None:
+        """Keep what was found wrong without an error having been raised."""
+        self._found.append(text)
+
     def __bool__(self) -> bool:
         return bool(self._found) or self.interrupted
 

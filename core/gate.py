@@ -132,9 +132,9 @@ def explained(memory: FloatArray, at: int, params: RiskParams) -> tuple[RuleResu
     wanted, held = int(memory[at + M.wanted]), int(memory[at + M.held])
     lots = wanted
     results = []
-    for rule in r.RULES:
-        place = at + JUDGED + NUMBERS * (rule.code - 1)
-        value, limit, most = float(memory[place]), float(memory[place + 1]), int(memory[place + 2])
+    numbers = memory[at + JUDGED : at + JUDGED + NUMBERS * len(r.RULES)].tolist()
+    for rule, value, limit, left in zip(r.RULES, numbers[0::3], numbers[1::3], numbers[2::3], strict=True):
+        most = int(left)
         if params.rules_off >> rule.code & 1:
             verdict = "off"
         elif most < wanted:

@@ -99,6 +99,9 @@ class Carrier(Strategy):
                     command.decided,
                     risk=command.risk,
                     order_id=command.order_id,
+                    busy=command.busy,
+                    memory=self.trader.desk.holding.memory,
+                    params=self.trader.desk.params.decision,
                 )
                 self._journal.record("decisions", row)
             case Submit():

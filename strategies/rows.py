@@ -3,12 +3,17 @@
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from nautilus_trader.model import OrderFilled
 
 from core.breaker import STATES
-from core.decision import Decided
+from core.decision import Decided, DecisionParams
 from core.exits import EXIT_REASONS
+from core.gate import RuleResult, explained
 from core.messages import RiskState, Signal
+from core.protections import M
+from core.reasons import why_nothing
 from core.rules import VERDICTS
 from core.situation import Account, Position
 
@@ -16,11 +21,24 @@ __all__ = ["decision_row", "fill_row", "order_row"]
 
 
 def decision_row(
-    signal: Signal, before: Position, account: Account, decided: Decided, *, risk: RiskState | None, order_id: str
+    signal: Signal,
+    before: Position,
+    account: Account,
+    decided: Decided,
+    *,
+    risk: RiskState | None,
+    order_id: str,
+    busy: bool,
+    memory: npt.NDArray[np.float64],
+    params: DecisionParams,
 ) -> dict[str, object]:
-    """Return the row of a decision, or of a decision to do nothing."""
+    """Return the row of a decision, or of a decision to do nothing.
+
+    ``busy``: an order was under way; ``memory`` of the gate, which holds what its rules said at this bar.
+    """
+    results = explained(memory, 0, params.risk)
     row = msgspec.structs.asdict(signal)
-    for name in ("previous_close", "funding_rate", "minutes_to_funding"):
+    for name in ("previous_close", "funding_rate", "minutes_to_funding", "expires_ns"):
         del row[name]
     return row | {
         "equity": account.equity,
@@ -33,9 +51,26 @@ def decision_row(
         "new_stop_price": decided.stop_price,
         "exit_reason": EXIT_REASONS[decided.exit_code],
         "verdict": VERDICTS[decided.verdict],
-        "rules": "",
+        "reason": why_nothing(
+            decided,
+            order_id=order_id,
+            held_lots=before.lots,
+            level=signal.level,
+            abstention=signal.abstention,
+            tradable=signal.tradable,
+            busy=busy,
+            judged=bool(results),
+            unsure=signal.confidence < params.sizing.min_confidence,
+        ),
+        "rules": _judgement(results, memory) if results else "",
         "client_order_id": order_id,
     }
+
+
+def _judgement(results: tuple[RuleResult, ...], memory: npt.NDArray[np.float64]) -> str:
+    """Return what the gate was asked and what each rule said, as JSON (`core.explain.Judgement`)."""
+    wanted, held = int(memory[M.wanted]), int(memory[M.held])
+    return msgspec.json.encode({"wanted": wanted, "held": held, "rules": results}).decode()
 
 
 def order_row(order: Any, *, ts_event: int, side: str, purpose: str, status: str, reason: str) -> dict[str, object]:

@@ -1,0 +1,278 @@
+"""Holds what the venue, the cache, the journal and the strategies say to the invariants, always."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import partial
+from math import nan
+from typing import Any, Self
+
+import msgspec
+from nautilus_trader.common import DataActor, DataActorConfig
+from nautilus_trader.model import ActorId, BarType, InstrumentId, OrderSide
+
+from core.faults import Faults, recorded
+from core.invariants import Limits, Violation, violations
+from core.messages import (
+    Alert,
+    Freeze,
+    OrderOutcome,
+    PositionState,
+    RiskState,
+    Trip,
+    alert_topic,
+    freeze_topic,
+    outcome_topic,
+    position_topic,
+    risk_topic,
+    trip_topic,
+)
+from core.protocols import Journal
+from core.slices import parent_of
+from core.watch import OpenOrder, Watch, Words
+from core.witness import Witness
+
+__all__ = ["Monitor", "MonitorParams", "WatchedInstrument"]
+
+SOURCE = "invariants"
+STOPS = frozenset({"STOP_MARKET", "STOP_LIMIT", "TRAILING_STOP_MARKET", "TRAILING_STOP_LIMIT"})
+DAY_NS = 86_400_000_000_000
+_NOBODY = PositionState("", 0, 0, 0.0, 0.0, 0, 0.0, 0)
+
+
+class WatchedInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """One instrument: its base bars, as a type and as lots of base asset; the base bars that make a decision bar."""
+
+    bar_type: str
+    lot: str
+    bars_per_decision: int
+
+
+class MonitorParams(msgspec.Struct, frozen=True, kw_only=True):
+    """What is watched, against which limits; how often what is held is looked at; length of a decision bar."""
+
+    instruments: Mapping[str, WatchedInstrument]
+    limits: Limits
+    check_interval_ns: int
+    decision_ns: int
+
+
+class Monitor(DataActor):
+    """Looks after every event that changes something, when something may have lasted too long, and on a timer.
+
+    A violation freezes the entries of its instrument, trips the breaker, alerts and is written down, once as long as
+    it lasts; ``violated`` is what else the run makes of it. While nothing is held and nothing happens it looks only
+    whether decisions are still made.
+
+    Parameters
+    ----------
+    params : MonitorParams
+        What is watched.
+    witness : Witness
+        What the journal was told.
+    journal : Journal
+        Takes the rows of ``alerts``, of everybody.
+    faults : Faults
+        Where handler errors are kept.
+    violated : Callable[[str], None]
+        Told each violation in one line.
+    """
+
+    def __new__(cls, params: MonitorParams, **_: object) -> Self:  # noqa: ARG004
+        """Pass the engine its own configuration, which it takes at creation."""
+        config = DataActorConfig(actor_id=ActorId("MONITOR-001"))
+        return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
+
+    def __init__(
+        self,
+        params: MonitorParams,
+        *,
+        witness: Witness,
+        journal: Journal,
+        faults: Faults,
+        violated: Callable[[str], None],
+    ) -> None:
+        self.faults = faults
+        self._params = params
+        self._witness = witness
+        self._journal = journal
+        self._violated = violated
+        self._ids = {name: InstrumentId.from_str(name) for name in params.instruments}
+        self._bar_types = {name: BarType.from_str(one.bar_type) for name, one in params.instruments.items()}
+        self._lots = {name: Decimal(one.lot) for name, one in params.instruments.items()}
+        self._sizes = {name: float(one.lot) for name, one in params.instruments.items()}
+        self._watches = {name: Watch(name, params.limits) for name in params.instruments}
+        self._positions = dict.fromkeys(params.instruments, _NOBODY)
+        self._risk: RiskState | None = None
+        self._standing: dict[str, set[str]] = {name: set() for name in params.instruments}
+        self._pending: dict[str, int] = {}
+        self._alerts = 0
+        self._ticking = False
+
+    @recorded
+    def on_start(self) -> None:
+        """Listen to everybody who changes something, and watch over the decisions."""
+        self.subscribe_topic(risk_topic(), self._on_risk)
+        self.subscribe_topic(outcome_topic(), self._on_outcome)
+        self.subscribe_topic(alert_topic(), self._on_alert)
+        for name in self._ids:
+            self.subscribe_topic(position_topic(name), self._on_position)
+        self.clock.set_timer_ns("invariants-decisions", self._params.decision_ns, callback=self._on_decisions_due)
+
+    @recorded
+    def _on_risk(self, message: object) -> None:
+        if isinstance(message, RiskState):
+            self._risk = message
+
+    @recorded
+    def _on_position(self, message: object) -> None:
+        """Look where the position, what is committed to it or its stop has changed; most decisions change nothing."""
+        if not isinstance(message, PositionState):
+            return
+        name = message.instrument_id
+        before, self._positions[name] = self._positions[name], message
+        if message.lots == before.lots and message.committed_lots == before.committed_lots:
+            if message.stop_price != before.stop_price:
+                self._look_at(name, self._now() + round(self._params.limits.settle_seconds * 1e9))
+            return
+        if message.committed_lots > before.committed_lots and self._risk is not None and self._risk.equity > 0.0:
+            self._watches[name].ordered(self._committed(), self._risk.equity)
+        self._watches[name].held(self._now(), message.lots)
+        self._look_at(name, self._now())
+        if message.lots != 0 and not self._ticking:
+            self._ticking = True
+            self.clock.set_timer_ns("invariants", self._params.check_interval_ns, callback=self._on_timer)
+
+    @recorded
+    def _on_outcome(self, message: object) -> None:
+        if isinstance(message, OrderOutcome) and message.instrument_id in self._ids:
+            self._look_at(message.instrument_id, self._now())
+
+    @recorded
+    def _on_alert(self, message: object) -> None:
+        if isinstance(message, Alert):
+            self._journal.record("alerts", msgspec.structs.asdict(message))
+
+    @recorded
+    def _on_timer(self, event: Any) -> None:
+        """Look at all that is held; with the last position the timer ends."""
+        held = [name for name, position in self._positions.items() if position.lots != 0]
+        for name in held:
+            self._look(name, event.ts_event)
+        if not held:
+            self._ticking = False
+            self.clock.cancel_timer("invariants")
+
+    @recorded
+    def _on_decisions_due(self, event: Any) -> None:
+        """Look whether decisions are made; and clear up once a day."""
+        now = event.ts_event
+        for name in self._ids:
+            age = self._decision_age(name, now)
+            stray = self._positions[name].lots == 0 and self.cache.orders_open_count(instrument_id=self._ids[name]) > 0
+            if stray or age > self._params.limits.decision_seconds:
+                self._look(name, now, decision_age_seconds=age)
+            if now % DAY_NS < self._params.decision_ns:
+                open_ids = {
+                    str(order_id) for order_id in self.cache.client_order_ids_open(instrument_id=self._ids[name])
+                }
+                self._witness.forget(name, now - DAY_NS, open_ids | {parent_of(order_id) for order_id in open_ids})
+
+    @recorded
+    def _on_due(self, name: str, event: Any) -> None:
+        """Look where a look is due, once the handler that gave rise to it is done; one that was put forward is void."""
+        if name in self._pending and event.ts_event >= self._pending[name]:
+            del self._pending[name]
+            self._look(name, event.ts_event)
+
+    def _look_at(self, name: str, at_ns: int) -> None:
+        """Look at an instrument at a time, or sooner where that is pending."""
+        if self._pending.get(name, at_ns + 1) <= at_ns:
+            return
+        self._pending[name] = at_ns
+        self._alerts += 1
+        callback = partial(self._on_due, name)
+        self.clock.set_time_alert_ns(f"invariants-{self._alerts}", at_ns, callback=callback, allow_past=True)
+
+    def _look(self, name: str, now: int, *, decision_age_seconds: float = nan) -> None:
+        """Look at an instrument, report what does not hold, and take note of what does again."""
+        watch = self._watches[name]
+        words = Words(
+            cache_lots=self._cache_lots(name),
+            owner_lots=self._positions[name].lots,
+            journal_lots=round(self._witness.held(name) / self._lots[name]),
+            venue_lots=None,
+            close=self._witness.decided(name)[1],
+            breaker_ns=self._risk.evaluated_ns if self._risk is not None else 0,
+            decision_age_seconds=decision_age_seconds,
+        )
+        found = violations(watch.look(now, words, self._open_orders(name)), self._params.limits)
+        standing = self._standing[name]
+        new = [violation for violation in found if violation.name not in standing]
+        healed = standing and not found
+        self._standing[name] = {violation.name for violation in found}
+        for violation in new:
+            self._report(violation, now)
+        if healed:
+            self.publish_message(
+                freeze_topic(), Freeze(name, SOURCE, frozen=False, reason="all hold again", ts_event=now)
+            )
+        if watch.due_ns > 0:
+            self._look_at(name, watch.due_ns)
+
+    def _report(self, violation: Violation, now: int) -> None:
+        """Freeze, trip, alert; whoever hears the alert writes it down."""
+        text = violation.text
+        self._violated(text)
+        self.publish_message(
+            freeze_topic(), Freeze(violation.instrument_id, SOURCE, frozen=True, reason=text, ts_event=now)
+        )
+        self.publish_message(trip_topic(), Trip("invariant_violation", text, now))
+        self.publish_message(alert_topic(), Alert(SOURCE, "critical", text, now))
+
+    def _cache_lots(self, name: str) -> int:
+        """Return the signed lots of the engine's cache: quantities are exact, the portfolio's net position is not."""
+        total = Decimal(0)
+        for position in self.cache.positions_open(instrument_id=self._ids[name]):
+            quantity = position.quantity.as_decimal()
+            total += quantity if position.is_long else -quantity
+        return round(total / self._lots[name])
+
+    def _open_orders(self, name: str) -> list[OpenOrder]:
+        orders: dict[str, OpenOrder] = {}
+        resting = self.cache.orders_open(instrument_id=self._ids[name])
+        for place, order in enumerate((*resting, *self.cache.orders_inflight(instrument_id=self._ids[name]))):
+            order_id = str(order.client_order_id)
+            protective = order.order_type.name in STOPS
+            orders.setdefault(
+                order_id,
+                OpenOrder(
+                    order_id=order_id,
+                    known=self._witness.knows(name, parent_of(order_id)),
+                    resting=place < len(resting),
+                    protective=protective,
+                    side=1 if order.side == OrderSide.BUY else -1,
+                    lots=round(order.leaves_qty.as_decimal() / self._lots[name]),
+                    reduce_only=bool(order.is_reduce_only),
+                    trigger=float(order.trigger_price.as_decimal()) if protective else 0.0,
+                ),
+            )
+        return list(orders.values())
+
+    def _committed(self) -> float:
+        """Return what all positions may use with the orders under way, at the last closes, quote currency."""
+        total = 0.0
+        for name, position in self._positions.items():
+            if position.committed_lots != 0:
+                bar = self.cache.bar(self._bar_types[name])
+                total += position.committed_lots * self._sizes[name] * (bar.close.as_double() if bar else nan)
+        return total
+
+    def _decision_age(self, name: str, now: int) -> float:
+        """Return the age (s) of the last decision where no bar has been missing for as long as one must be made."""
+        bars = round(self._params.limits.decision_seconds * 1e9 / self._params.decision_ns)
+        first = self.cache.bar(self._bar_types[name], bars * self._params.instruments[name].bars_per_decision - 1)
+        flowed = first is not None and now - first.ts_init <= self._params.limits.decision_seconds * 1e9
+        return (now - self._witness.decided(name)[0]) / 1e9 if flowed else nan
+
+    def _now(self) -> int:
+        return int(self.clock.timestamp_ns())

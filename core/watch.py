@@ -1,0 +1,136 @@
+"""One instrument under watch: what was held when, how long things have been out of step, and when to look again."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from math import nan
+from typing import NamedTuple
+
+from core.invariants import Limits, Look, StandingOrder
+
+__all__ = ["OpenOrder", "Watch", "Words"]
+
+_SECOND_NS = 1_000_000_000
+
+
+class OpenOrder(NamedTuple):
+    """An order of the engine's cache; members as of `core.invariants.StandingOrder`."""
+
+    order_id: str
+    known: bool
+    resting: bool
+    protective: bool
+    side: int
+    lots: int
+    reduce_only: bool
+    trigger: float
+
+
+class Words(NamedTuple):
+    """What others say of an instrument; members as of `core.invariants.Look`, ``breaker_ns`` of its last evaluation."""
+
+    cache_lots: int
+    owner_lots: int
+    journal_lots: int
+    venue_lots: int | None
+    close: float
+    breaker_ns: int
+    decision_age_seconds: float = nan
+
+
+class Watch:
+    """What must be remembered between two looks at an instrument.
+
+    Parameters
+    ----------
+    instrument_id : str
+        Its name.
+    limits : Limits
+        How long what may last.
+    """
+
+    def __init__(self, instrument_id: str, limits: Limits) -> None:
+        self._instrument_id = instrument_id
+        self._unprotected_ns = round(limits.unprotected_seconds * _SECOND_NS)
+        self._settle_ns = round(limits.settle_seconds * _SECOND_NS)
+        self._lots: deque[tuple[int, int]] = deque([(-(2**62), 0)])
+        self._apart_since = -1
+        self._triggers: dict[str, float] = {}
+        self._ordered = (nan, nan)
+        self.due_ns = 0
+        """When to look again though nothing happens; 0 for not at all."""
+
+    def held(self, now_ns: int, lots: int) -> None:
+        """Take note of signed lots that are held from now on."""
+        if lots != self._lots[-1][1]:
+            self._lots.append((now_ns, lots))
+
+    def ordered(self, committed: float, equity: float) -> None:
+        """Take note of an increase: what is committed with it, in all instruments, and the equity, quote currency."""
+        worst, against = self._ordered
+        if not committed * against <= worst * equity:
+            self._ordered = (committed, equity)
+
+    def look(self, now_ns: int, words: Words, orders: Sequence[OpenOrder]) -> Look:
+        """Return what is to be judged now, and set when to look again."""
+        self.held(now_ns, words.cache_lots)
+        self._forget(now_ns)
+        settled = [lots for _, lots in self._since(now_ns - self._settle_ns)]
+        spoken = {words.cache_lots, words.owner_lots, words.journal_lots, words.venue_lots} - {None}
+        if len(spoken) == 1:
+            self._apart_since = -1
+        elif self._apart_since < 0:
+            self._apart_since = now_ns
+        standing = tuple(StandingOrder(*order, self._placed(order)) for order in orders)
+        self._triggers = {order.order_id: order.trigger for order in orders if order.protective}
+        committed, equity = self._ordered
+        self._ordered = (nan, nan)
+        self._schedule(now_ns, words.cache_lots, orders)
+        return Look(
+            instrument_id=self._instrument_id,
+            cache_lots=words.cache_lots,
+            owner_lots=words.owner_lots,
+            journal_lots=words.journal_lots,
+            venue_lots=words.venue_lots,
+            kept_lots=self._kept(now_ns, words.cache_lots),
+            most_long=max(0, *settled),
+            most_short=-min(0, *settled),
+            apart_seconds=(now_ns - self._apart_since) / _SECOND_NS if self._apart_since >= 0 else 0.0,
+            orders=standing,
+            close=words.close,
+            decision_age_seconds=words.decision_age_seconds,
+            breaker_age_seconds=(now_ns - words.breaker_ns) / _SECOND_NS if words.cache_lots != 0 else nan,
+            committed=committed,
+            equity=equity,
+        )
+
+    def _placed(self, order: OpenOrder) -> bool:
+        """Return whether a stop stands where the last look did not find it."""
+        return order.protective and self._triggers.get(order.order_id) != order.trigger
+
+    def _since(self, ts_ns: int) -> Iterable[tuple[int, int]]:
+        """Return what was held from a time on: the stretch that it lies in, and all later ones."""
+        first = max(i for i, (begun, _) in enumerate(self._lots) if begun <= ts_ns or i == 0)
+        return list(self._lots)[first:]
+
+    def _kept(self, now_ns: int, lots: int) -> int:
+        """Return the lots of the present side that were held throughout the time in which a stop must rest."""
+        kept = [held for _, held in self._since(now_ns - self._unprotected_ns)]
+        return min(kept) if min(kept) > 0 else max(kept) if lots < 0 and max(kept) < 0 else 0
+
+    def _forget(self, now_ns: int) -> None:
+        """Drop stretches that ended before anything that is asked for."""
+        oldest = now_ns - max(self._unprotected_ns, self._settle_ns)
+        while len(self._lots) > 1 and self._lots[1][0] <= oldest:
+            self._lots.popleft()
+
+    def _schedule(self, now_ns: int, lots: int, orders: Sequence[OpenOrder]) -> None:
+        """Set when something that is out of step will have been so for too long."""
+        due = []
+        stops = [order for order in orders if order.protective and order.resting]
+        if sum(order.lots for order in stops if order.side * lots < 0) < abs(lots):
+            due += [begun + self._unprotected_ns for begun, _ in self._lots]
+        if sum(order.lots for order in stops) > abs(lots) or any(order.side * lots > 0 for order in stops):
+            due += [begun + self._settle_ns for begun, _ in self._lots]
+        if self._apart_since >= 0:
+            due.append(self._apart_since + self._settle_ns)
+        self.due_ns = min((at for at in due if at > now_ns), default=0)
