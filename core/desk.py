@@ -99,12 +99,11 @@ class Desk:
         lots = self.holding.position.lots
         if not self.orders.live and lots == 0:
             return 0
-        retry = protect = 0
+        retry = 0
         if lots != 0 and self.closing is not None and not self._leaving():
             retry = self.closing.not_before_ns
-        if self.closing is None:
-            stop = self.orders.live.get(self.protection.order_id)
-            protect = self.protection.wake_ns(lots, stop, self.params.orders.protection)
+        stop = self.orders.live.get(self.protection.order_id)
+        protect = self.protection.wake_ns(lots, stop, self.closing is not None, self.params.orders.protection)
         return min(filter(None, (self.orders.wake_ns(), retry, protect)), default=0)
 
     def settle(self, now_ns: int, out: list[Command]) -> None:

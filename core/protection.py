@@ -4,7 +4,7 @@ Theory of operation. `Protection.step` looks at what is held and at the stop the
 done next; while an answer of the venue is due, that is nothing. It is asked after every event, so that what an answer
 changes is seen at once. A venue that refuses changes is asked for none any more: the stop is cancelled, and placed anew
 as soon as its end is known, so that never two rest at a time. A stop that is refused gets one more attempt; then the
-position is to be closed.
+position is to be closed, and until it is, a stop is tried now and then.
 """
 
 from enum import Enum
@@ -17,6 +17,8 @@ from core.rejections import Action
 from core.tracking import Order
 
 __all__ = ["Protection", "ProtectionParams", "Step"]
+
+_MOST_DOUBLINGS = 5
 
 
 class ProtectionParams(NamedTuple):
@@ -83,6 +85,7 @@ class Protection(msgspec.Struct):
         """Take note of a refused stop; return whether the position is to be closed instead of protected."""
         self.failures += 1
         if self.failures > 1 or action not in {Action.RETRY, Action.MOVE, Action.RESYNC}:
+            self.not_before_ns = now_ns + (params.retry_ns << min(self.failures, _MOST_DOUBLINGS))
             return True
         if action is Action.MOVE:
             away = max(int(stop.trigger_ticks * params.retrigger), 1)
@@ -95,9 +98,10 @@ class Protection(msgspec.Struct):
         """Take note that a stop rests."""
         self.failures = 0
 
-    def wake_ns(self, lots: int, stop: Order | None, params: ProtectionParams) -> int:
+    def wake_ns(self, lots: int, stop: Order | None, closing: bool, params: ProtectionParams) -> int:  # noqa: FBT001
         """Return when it wants to be asked again whatever happens, ns UTC; 0 where it needs not."""
         if lots == 0 or self.bare_since_ns == 0:
             return 0
-        limit = self.bare_since_ns + params.unprotected_ns
-        return min(limit, self.not_before_ns) if stop is None and self.not_before_ns else limit
+        retry = self.not_before_ns if stop is None else 0
+        limit = 0 if closing else self.bare_since_ns + params.unprotected_ns
+        return min(filter(None, (retry, limit)), default=0)

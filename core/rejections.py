@@ -145,7 +145,7 @@ ACTIONS: dict[Rejection, dict[str, Action]] = {
 A stop gets one more attempt (``retry``, ``move``, ``resync``); what happens to the second is ``flatten``.
 """
 
-_CODE = re.compile(r"(?<![\d.])-\d{4}(?!\d)")
+_CODE = re.compile(r"(?<![\d.])-\d{4}(?!\d|\.\d)")
 
 
 def classify(reason: str) -> Rejection:

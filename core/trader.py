@@ -103,12 +103,13 @@ class Trader:
         open_bar(memory, 0, signal.ts_event, signal.volatility_rank, params.decision.risk)
         account = self._account(signal, now_ns)
         busy = desk.orders.under_way()
+        tradable = signal.tradable and now_ns < signal.expires_ns
         # While an order is under way nothing is opened; that the signal has turned is still heard.
         hear = busy is None or (before.lots != 0 and signal.level * before.lots <= 0.0)
         decided = decide(
             signal.level,
             signal.confidence,
-            signal.tradable and hear and now_ns < signal.expires_ns,
+            tradable and hear,
             Market(
                 signal.close,
                 signal.atr,
@@ -127,7 +128,7 @@ class Trader:
         )
         desk.holding.position = before
         out: list[Command] = []
-        if busy is not None and busy.increases and signal.tradable and signal.level * busy.side <= 0.0:
+        if busy is not None and busy.increases and tradable and signal.level * busy.side <= 0.0:
             desk.withdraw(busy, now_ns, out)
         order_id = self._act(before, decided, account, now_ns, out)
         out.append(WriteDecision(signal, before, account, decided, desk.risk, order_id, busy is not None))

@@ -15,6 +15,7 @@ from nautilus_trader.model import (
 )
 
 from core.commands import Submit
+from core.orders import lots_to_quantity
 from core.slices import parent_of
 from core.trader import Fill, OpenOrder
 from strategies.execution import SLICER
@@ -55,7 +56,7 @@ class OrderDesk:
 
     def quantity(self, lots: int) -> Quantity:
         """Return the engine's quantity of lots."""
-        return Quantity.from_decimal(lots * self._lot)
+        return Quantity.from_decimal(lots_to_quantity(lots, self._lot))
 
     def price(self, ticks: int) -> Price:
         """Return the engine's price of ticks."""

@@ -61,10 +61,8 @@ class RefusedStops(RLStrategy):
     def submit_order(self, order, **more):
         if order.order_type.name == "STOP_MARKET" and not RefusedStops.refused:
             RefusedStops.refused = True
-            event = SimpleNamespace(client_order_id=order.client_order_id, ts_event=order.ts_init, reason="-2021")
-            self._record_order = lambda *_, **__: None
+            event = SimpleNamespace(client_order_id=order.client_order_id, ts_event=order.ts_init, reason="-4045")
             self.on_order_rejected(event)
-            del self._record_order
             return
         super().submit_order(order, **more)
 
