@@ -191,7 +191,7 @@ class Full(MemoryStateStore):
 
 
 def test_a_state_that_cannot_be_kept_opens_nothing_until_it_is(history, tmp_path):
-    store = Full(range(1, 400))
+    store = Full(range(1, 60))
     decisions = play(history, tmp_path, ns("2024-03-06"), store)
     rows = pd.read_parquet(tmp_path / "breaker.parquet")
     assert rows.trigger.tolist() == ["state_store", "state_store"]
