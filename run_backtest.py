@@ -22,10 +22,6 @@ from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
 
 import cli
 import configs
-from actors.ensemble import EnsembleActor, EnsembleParams
-from actors.members import Members, MembersParams
-from actors.monitor import Monitor, MonitorParams, WatchedInstrument
-from actors.risk import RiskActor
 from adapters.catalog import InstrumentInfo, data_hash, instrument, read_bars, read_funding
 from adapters.instruments import to_engine
 from adapters.model_store import Manifest, load_manifest
@@ -34,21 +30,17 @@ from adapters.onnx_policy import OnnxEnsemble, load_checked
 from adapters.recorder import RunRecorder, digest
 from adapters.replay_stream import ReplayRange, ReplayStream
 from adapters.report import summarise, write_report
+from composition import CURRENCY, Components, Outside, components
 from configs.schema import AppConfig
-from core.bars import bar_type, interval_ns
+from core.bars import interval_ns
 from core.errors import ArtifactError, AutotradeError, ConfigError, UsageError
 from core.faults import Faults
 from core.features import FeatureSpec, Window, feature_spec
-from core.protocols import ModelSource, Policy, StateStore
+from core.protocols import Policy, StateStore
 from core.times import iso, parse_time
-from core.trader import TraderParams
-from core.witness import Witness
-from strategies.execution import Slicer, WorkedInstrument
-from strategies.rl import RLStrategy, RLStrategyParams
 
 __all__ = ["Replay", "main", "run_backtest"]
 
-CURRENCY = "USDT"
 DECISION_COLUMNS = (
     "ts_event", "instrument_id", "close", "level", "confidence", "agreement", "voters", "abstention", "tradable",
     "levels", "confidences", "observation_hash", "equity", "drawdown", "state", "position_lots", "entry_price",
@@ -115,7 +107,7 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
         )
         engine = _engine(config, infos)
         try:
-            _add_components(engine, replay, infos, policies, stream, recorder, faults)
+            _components(replay, infos, policies, stream, recorder, faults).join(engine)
             started = time.perf_counter()
             _play(engine, stream, faults)
             engine_seconds = time.perf_counter() - started
@@ -277,123 +269,29 @@ def _interruptible(faults: Faults) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _add_components(
-    engine: BacktestEngine,
+def _components(
     replay: Replay,
     infos: Sequence[InstrumentInfo],
     policies: Mapping[str, Policy],
     stream: ReplayStream,
     recorder: RunRecorder,
     faults: Faults,
-) -> None:
-    """Add the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
-    config = replay.config
-    journal = Witness(recorder)
-    engine.add_actor(_monitor(config, infos, journal, faults))
-    base = config.market.base_interval
-    spec = feature_spec(base, config.market.decision_interval)
-    decision = config.decision_params()
-    if config.execution.style != "market":
-        engine.add_exec_algorithm(_slicer(config, infos, faults))
-    arriving = ScriptedModels(replay.arrivals, lambda path: load_checked(path, spec=spec))
-    engine.add_actor(
-        RiskActor(
-            bar_types={info.id: bar_type(info.id, base) for info in infos},
-            lots={info.id: float(info.lot) for info in infos},
-            venue=config.market.venue,
-            currency=CURRENCY,
-            params=config.breaker_params(),
-            clocks=config.breaker.clocks(),
-            journal=journal,
-            store=replay.store,
-            faults=faults,
-        ),
+) -> Components:
+    """Return what is traded with, as history answers for the outside."""
+    spec = feature_spec(replay.config.market.base_interval, replay.config.market.decision_interval)
+    outside = Outside(
+        policies=policies,
+        windows={info.id: _warm_window(replay, spec, info) for info in infos},
+        flow=stream,
+        models=ScriptedModels(replay.arrivals, lambda path: load_checked(path, spec=spec)),
+        store=replay.store,
+        journal=recorder,
+        faults=faults,
+        clock=_no_clock,
+        progress=replay.progress or _silent,
+        trade_from_ns=replay.start_ns,
     )
-    for number, info in enumerate(infos, start=1):
-        policy = policies[info.id]
-        params = EnsembleParams(
-            instrument_id=info.id,
-            bar_type=bar_type(info.id, base),
-            lot=float(info.lot),
-            spec=spec,
-            tally=config.tally_params(),
-            max_holding_bars=decision.exits.max_holding_bars,
-            decision_ns=interval_ns(spec.decision_interval),
-            expiry_bars=config.serving.signal_expiry_bars,
-            trade_from_ns=replay.start_ns,
-        )
-        window = _warm_window(replay, spec, info)
-        engine.add_actor(
-            EnsembleActor(
-                params,
-                policy=policy,
-                members=_members(replay, info, policy, arriving, recorder),
-                clock=_no_clock,
-                flow=stream,
-                window=window,
-                faults=faults,
-                progress=replay.progress or _silent,
-            ),
-        )
-        trader = TraderParams(
-            instrument_id=info.id,
-            strategy_id=f"RL-{number:03d}",
-            instrument=info.filters(),
-            tick=str(info.tick),
-            peers=config.risk.peers(info.id),
-            decision=decision,
-            orders=config.orders.params(config.execution.style),
-        )
-        strategy = RLStrategyParams(trader=trader, lot=str(info.lot))
-        engine.add_strategy(RLStrategy(strategy, journal=journal, faults=faults, store=replay.store))
-
-
-def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], journal: Witness, faults: Faults) -> Monitor:
-    """Return what holds everything to the invariants; a run in which one does not hold proves nothing."""
-    base_ns, decision_ns = interval_ns(config.market.base_interval), interval_ns(config.market.decision_interval)
-    params = MonitorParams(
-        instruments={
-            info.id: WatchedInstrument(
-                bar_type=bar_type(info.id, config.market.base_interval),
-                lot=str(info.lot),
-                bars_per_decision=decision_ns // base_ns,
-            )
-            for info in infos
-        },
-        limits=config.invariant_limits(),
-        check_interval_ns=round(config.invariants.check_interval_seconds * 1e9),
-        decision_ns=decision_ns,
-    )
-    return Monitor(params, witness=journal, journal=journal, faults=faults, violated=faults.report)
-
-
-def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:
-    """Return what works the orders of a style other than market."""
-    base = config.market.base_interval
-    worked = {
-        info.id: WorkedInstrument(
-            instrument=info.filters(),
-            lot=str(info.lot),
-            tick=str(info.tick),
-            bar_type=bar_type(info.id, base),
-            bar_ns=interval_ns(base),
-        )
-        for info in infos
-    }
-    return Slicer(instruments=worked, params=config.execution.params(), faults=faults)
-
-
-def _members(
-    replay: Replay, info: InstrumentInfo, policy: Policy, source: ModelSource, recorder: RunRecorder
-) -> Members:
-    """Return who votes on an instrument."""
-    params = MembersParams(
-        instrument_id=info.id,
-        serving=replay.config.serving_params(),
-        quorum=replay.config.ensemble.quorum,
-        priors=replay.config.ensemble.weights or (1.0,) * len(policy.candidates),
-    )
-    return Members(params, policy=policy, source=source, store=replay.store, journal=recorder)
+    return components(replay.config, infos, outside)
 
 
 def _warm_window(replay: Replay, spec: FeatureSpec, info: InstrumentInfo) -> Window:

@@ -344,6 +344,7 @@ def _begun(ledger: Ledger, left: Sequence[Trial], record: StudyRecord) -> Iterat
                 instruments=job.instruments,
                 parameters={
                     "name": trial.name,
+                    "span": list(map(iso, job.test or ())),
                     "timesteps": job.timesteps,
                     "warm_start": job.warm_start,
                     "hyperparameters": job.hyperparameters.used(job.algorithm, warm_start=job.warm_start),

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -35,9 +35,15 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     holdout: dict[str, float | str | None]
     created: str
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What makes it this promotion, whenever it was begun."""
+        verdict = "passed" if self.passed else self.override
+        return (self.name, self.study, self.ensemble, *self.models, self.profile, verdict)
 
-def check_free(models: Path, name: str) -> None:
-    """Refuse a name that is none, or under which models stand already.
+
+def check_free(models: Path, name: str, *, begun: Collection[str] = ()) -> None:
+    """Refuse a name that is none, or under which models stand already, but for those of a promotion cut short.
 
     Raises
     ------
@@ -48,7 +54,7 @@ def check_free(models: Path, name: str) -> None:
     """
     if Path(name).name != name or name.startswith("."):
         raise UsageError(f"--promote {name!r} is no plain name: give one without a slash")
-    taken = sorted(path.name for path in models.glob(f"{name}-*"))
+    taken = sorted(path.name for path in models.glob(f"{name}-*") if path.name not in begun)
     if taken:
         raise ArtifactError(
             f"{models / taken[0]} exists and an artifact never changes; remove it or choose another --promote"
@@ -58,16 +64,22 @@ def check_free(models: Path, name: str) -> None:
 def promote(models: Path, sources: Sequence[Path], promotion: Promotion) -> tuple[Path, ...]:
     """Copy artifacts into the directory of models that trade; return where they are, each there whole or not at all.
 
+    What a promotion that was cut short has left there stays as it is.
+
     Raises
     ------
     ArtifactError
         Where one of the names is taken.
     """
-    check_free(models, promotion.name)
+    places = tuple(models / name for name in promotion.models)
+    pairs = list(zip(sources, places, strict=True))
+    done = {place.name for source, place in pairs if _is_done(source, place, promotion)}
+    check_free(models, promotion.name, begun=done)
     models.mkdir(parents=True, exist_ok=True)
     content = msgspec.json.format(msgspec.json.encode(promotion), indent=2)
-    places = tuple(models / name for name in promotion.models)
-    for source, place in zip(sources, places, strict=True):
+    for source, place in pairs:
+        if place.name in done:
+            continue
         scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=models))
         try:
             for name in (MODEL, MANIFEST):
@@ -79,3 +91,13 @@ def promote(models: Path, sources: Sequence[Path], promotion: Promotion) -> tupl
             shutil.rmtree(scratch, ignore_errors=True)
             raise
     return places
+
+
+def _is_done(source: Path, place: Path, promotion: Promotion) -> bool:
+    """Return whether a model stands at its place, as this very promotion left it."""
+    try:
+        found = msgspec.json.decode((place / PROMOTION).read_bytes(), type=Promotion)
+        same = all((place / name).read_bytes() == (source / name).read_bytes() for name in (MODEL, MANIFEST))
+    except (OSError, msgspec.DecodeError):
+        return False
+    return same and found.identity == promotion.identity

@@ -34,8 +34,6 @@ __all__ = ["add_parser", "run"]
 _MULTIPLES = (0.5, 1.0, 2.0)
 """Of all costs, at which the ensemble is replayed."""
 
-_HOLDOUT = "holdout"
-
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to a command line."""
@@ -65,12 +63,15 @@ def run(args: argparse.Namespace) -> int:
     config = configs.load(args.env, args.overrides)
     profile = golden_rule.load(args.profile)
     models, studies = Path(config.catalog.models_path), Path(config.catalog.studies_path)
-    _check(args, models)
+    _check(args)
     store = StudyStore(studies, args.study)
     record = store.load()
     holdout = _holdout_range(args, record)
+    if args.promote is not None:
+        check_free(models, args.promote, begun=_begun(Path(config.catalog.ledger_path), record.name))
     require_passed(studies / "self_test.json")
     study = Study(record, store, args.catalog or Path(record.catalog), Path(config.catalog.ledger_path))
+    _check_data(study)
     with alone(store.directory / ".lock"):
         selection, ensemble, last = _judged(study, profile, args.members, quiet=args.json)
         wanted = args.promote is not None and (selection.passed or bool(args.override))
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
             selection = msgspec.structs.replace(selection, override="" if selection.passed else args.override)
             if holdout is not None:
                 _replay_holdout(study, ensemble, last, holdout)
+        elif not selection.passed:
+            selection = msgspec.structs.replace(selection, override=_overridden(study, ensemble, profile))
         selection = msgspec.structs.replace(selection, holdout=_held_out(study, ensemble))
         _write(store, selection)
         places = _promote(study, models, args.promote, selection, ensemble, last) if wanted else ()
@@ -90,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if selection.passed or wanted else 3
 
 
-def _check(args: argparse.Namespace, models: Path) -> None:
+def _check(args: argparse.Namespace) -> None:
     """Refuse arguments that could not have been meant."""
     if not 1 <= args.members <= 99:
         raise UsageError(f"--members is {args.members}; give 1 to 99")
@@ -99,8 +102,21 @@ def _check(args: argparse.Namespace, models: Path) -> None:
             raise UsageError(f"--{option.replace('_', '-')} goes with --promote NAME; give it, or leave the other out")
     if (args.holdout_start is None) != (args.holdout_end is None):
         raise UsageError("--holdout-start and --holdout-end go together; give both or none")
-    if args.promote is not None:
-        check_free(models, args.promote)
+
+
+def _check_data(study: "Study") -> None:
+    """Refuse data that is not what the study was run on: its trials and its ensemble would be of two markets."""
+    from adapters.catalog import data_hash  # noqa: PLC0415
+
+    record = study.record
+    start_ns, end_ns = parse_time(record.start, "start"), parse_time(record.end, "end")
+    base = record.config.market.base_interval
+    found = data_hash(study.catalog, record.instruments, base, start_ns=start_ns, end_ns=end_ns)
+    if found != record.data_hash:
+        raise RefusedError(
+            f"{study.catalog} holds other data from {record.start} to {record.end} than study {record.name!r} was run "
+            f"on (hash {found[:12]}, was {record.data_hash[:12]}); restore it, or study under another name"
+        )
 
 
 def _holdout_range(args: argparse.Namespace, record: StudyRecord) -> tuple[int, int] | None:
@@ -125,11 +141,13 @@ def _judged(
     """Choose an ensemble and hold it to a profile; return the verdict, its name, and its members of the last fold."""
     from run_study import replay_ensemble  # noqa: PLC0415
     from training.candidates import candidates, chosen, counted, replayed  # noqa: PLC0415
+    from training.looks import check_ended  # noqa: PLC0415
     from training.verdict import Ensemble, verdict  # noqa: PLC0415
 
     record = study.record
     entries = Ledger(study.ledger).entries()
     found = candidates(record, study.store, entries)
+    check_ended(record, entries)
     members = chosen(found, count=count)
     quorum, equity = record.config.ensemble.quorum, record.config.backtest.starting_equity
     if len(members[-1]) < quorum:
@@ -166,39 +184,50 @@ def _judged(
 
 
 def _replay_holdout(study: "Study", ensemble: str, last: "Sequence[Candidate]", span: tuple[int, int]) -> None:
-    """Replay the ensemble over the holdout, unless the study's holdout was looked at already."""
+    """Replay the ensemble over the holdout, unless it was looked at already."""
     from run_study import replay_ensemble  # noqa: PLC0415
+    from training.looks import HOLDOUT, check_holdout  # noqa: PLC0415
 
-    asked = {"candidate": ensemble, "span": list(map(iso, span))}
-    for entry in _holdouts(study):
-        seen = {"candidate": entry.candidate, "span": entry.parameters["span"]}
-        if seen != asked:
-            raise RefusedError(
-                f"the holdout of study {study.record.name!r} was shown on {iso(entry.began_ns)} for {entry.candidate} "
-                f"from {' to '.join(entry.parameters['span'])}: a second look is a choice; study later data"
-            )
-    replay_ensemble(study, ensemble, [each.trials[-1].parameters["name"] for each in last], part=_HOLDOUT, span=span)
+    check_holdout(study.record, ensemble, span, Ledger(study.ledger).entries())
+    replay_ensemble(study, ensemble, [each.trials[-1].parameters["name"] for each in last], part=HOLDOUT, span=span)
 
 
-def _holdouts(study: "Study") -> list[Entry]:
-    """Return the holdout replays of a study."""
+def _parts(ledger: Path, study: str, part: str) -> list[Entry]:
+    """Return what the ledger has of a study's ensembles: replays of a part, or promotions."""
     return [
         entry
-        for entry in Ledger(study.ledger).entries()
-        if entry.purpose == "ensemble" and entry.study == study.record.name and entry.parameters["part"] == _HOLDOUT
+        for entry in Ledger(ledger).entries()
+        if entry.purpose == "ensemble" and entry.study == study and entry.parameters["part"] == part
     ]
+
+
+def _begun(ledger: Path, study: str) -> set[str]:
+    """Return the names of the models of promotions that were begun and not ended."""
+    rows = _parts(ledger, study, "promotion")
+    return {name for entry in rows if entry.status == "running" for name in entry.parameters["models"]}
+
+
+def _overridden(study: "Study", ensemble: str, profile: Profile) -> str:
+    """Return why an ensemble that failed a profile was promoted, the last time that it was; empty where never."""
+    reasons = [
+        str(entry.outcome["override"])
+        for entry in _parts(study.ledger, study.record.name, "promotion")
+        if (entry.candidate, entry.status, entry.parameters["profile"]) == (ensemble, "finished", profile.name)
+    ]
+    return reasons[-1] if reasons else ""
 
 
 def _held_out(study: "Study", ensemble: str) -> dict[str, float | str | None]:
     """Return the figures of the ensemble on the holdout, or nothing where none was replayed."""
     from core.outofsample import figures  # noqa: PLC0415
     from training.candidates import replayed  # noqa: PLC0415
+    from training.looks import HOLDOUT  # noqa: PLC0415
 
     equity = study.record.config.backtest.starting_equity
-    for entry in _holdouts(study):
+    for entry in _parts(study.ledger, study.record.name, HOLDOUT):
         if entry.candidate == ensemble and entry.status == "finished":
             start, end = entry.parameters["span"]
-            run = replayed(study.store.ensemble(ensemble, f"{_HOLDOUT}-x1"), parse_time(start, "holdout"), equity)
+            run = replayed(study.store.ensemble(ensemble, f"{HOLDOUT}-x1"), parse_time(start, "holdout"), equity)
             return {"start": start, "end": end, **figures([run])}
     return {}
 
@@ -231,7 +260,7 @@ def _promote(
     ledger = Ledger(study.ledger)
     entry = ledger.begin(
         Entry(
-            trial_id=hashlib.sha256(msgspec.json.encode(("promotion", promotion))).hexdigest()[:16],
+            trial_id=hashlib.sha256(msgspec.json.encode(("promotion", *promotion.identity))).hexdigest()[:16],
             purpose="ensemble",
             study=selection.study,
             candidate=ensemble,
@@ -242,7 +271,8 @@ def _promote(
         )
     )
     places = promote(models, [study.store.model(each.trials[-1].parameters["name"]) for each in last], promotion)
-    ledger.finish(entry.trial_id, {"passed": promotion.passed, "override": promotion.override})
+    if entry.status == "running":  # else the same was promoted before, and removed since
+        ledger.finish(entry.trial_id, {"passed": promotion.passed, "override": promotion.override})
     return places
 
 

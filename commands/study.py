@@ -83,13 +83,13 @@ def run(args: argparse.Namespace) -> int:
     catalog = args.catalog or Path(config.catalog.path)
     store = StudyStore(Path(config.catalog.studies_path), args.name)
     asked = _record(args, config, names, catalog)
-    Ledger(Path(config.catalog.ledger_path))  # refused now, not after the first training
-    record = store.open(asked)
+    ledger = Ledger(Path(config.catalog.ledger_path))  # refused now, not after the first training
 
-    from run_study import Study, run_study  # noqa: PLC0415 - the parser must load neither the engine nor torch
+    from run_study import Study, run_study, trials  # noqa: PLC0415 - the parser must load neither the engine nor torch
+    from training.looks import check_name, check_tuned  # noqa: PLC0415
 
     study = Study(
-        record=record,
+        record=asked,
         store=store,
         catalog=catalog,
         ledger=Path(config.catalog.ledger_path),
@@ -97,6 +97,11 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         address=args.ray_address,
     )
+    if not store.record_path.exists():
+        check_name(asked, {trial.trial_id for trial in trials(study)}, ledger.entries())
+        check_tuned(asked, ledger.entries())
+    record = store.open(asked)
+    study = study._replace(record=record)
     console = Console(stderr=args.json, highlight=False)
     console.width = max(console.width, 120)
     _announce(study, console)

@@ -53,11 +53,11 @@ RULES = (
     Rule("over_buy_and_hold", "at_least", "Sharpe ratio less that of buying and holding the same instruments"),
     Rule("over_moving_average", "at_least", "Sharpe ratio less that of a moving-average rule at the same costs"),
     Rule("over_random", "at_least", "share of random policies, at the same costs, whose total return is lower"),
-    Rule("member_correlation", "at_most", "mean correlation of the members' daily returns, pair by pair"),
+    Rule("member_correlation", "at_most", "mean correlation of the members' daily returns on validation, pair by pair"),
     Rule(
         "calibration_error",
         "at_most",
-        "mean distance of a member's confidence from the share of its votes that is right",
+        "mean distance of a member's confidence from the share of its votes that is right, on validation",
     ),
 )
 """All rules, in the order in which they are shown. Baselines are compared by Sharpe ratio, not by return: an ensemble

@@ -164,7 +164,9 @@ def luck(
         Annualised Sharpe ratios of all trials that have one, each over the *same* days as ``returns`` (the folds of a
         seed stitched): shorter ranges scatter more, and would make luck look larger than it is.
     trials : int
-        How many there were, those without a figure included.
+        How many there were, those without a figure included. These are taken to scatter at least as chance does over
+        as many days, by ``1 / (T - 1)`` a day: a last study of few trials that resemble each other says nothing of
+        those before it, which were chosen from, too.
     candidates : ndarray
         float64[P, N], daily returns of the candidates among which was chosen, seeds of one candidate averaged.
     blocks : int
@@ -185,10 +187,14 @@ def luck(
         raise ValueError(f"{len(trial_sharpes)} figures of {trials} trials; count every trial, abandoned ones too")
     year = perf.DAYS_A_YEAR
     record = track(returns)
-    variance = float(np.var(trial_sharpes, ddof=1)) / year if len(trial_sharpes) > 1 else None
+    variance = None
+    if len(trial_sharpes) > 1:
+        known = float(np.var(trial_sharpes, ddof=1)) / year
+        others = max(known, 1.0 / max(len(returns) - 1, 1))
+        variance = others + (known - others) * len(trial_sharpes) / trials
     if trials == 1:
         variance = 0.0
-    known = None if variance is None else expected_max_sharpe(trials=trials, variance=variance)
+    best = None if variance is None else expected_max_sharpe(trials=trials, variance=variance)
     deflated = None
     if record is not None and variance is not None:
         deflated = deflated_sharpe(record, trials=trials, variance=variance)
@@ -199,7 +205,7 @@ def luck(
         trials=trials,
         abandoned=trials - len(trial_sharpes),
         trial_sharpes=tuple(trial_sharpes),
-        expected_max_sharpe=None if known is None else known * year**0.5,
+        expected_max_sharpe=None if best is None else best * year**0.5,
         deflated_sharpe=deflated,
         pbo=None if pbo is None else pbo.pbo,
         splits=0 if pbo is None else pbo.splits,

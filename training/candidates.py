@@ -112,7 +112,10 @@ def counted(entries: Sequence[Entry], instruments: Sequence[str]) -> tuple[int, 
     for entry in entries:
         if entry.purpose == "self_test" or not set(entry.instruments) & set(instruments):
             continue
-        key = (entry.purpose, entry.study or entry.trial_id, entry.candidate, entry.seed)
+        if entry.parameters.get("part") == "promotion":
+            continue  # of an ensemble that was replayed
+        whole = entry.study if entry.purpose in {"study", "ensemble"} else entry.trial_id
+        key = (entry.purpose, whole, entry.candidate, entry.seed)
         done[key] = done.get(key, True) and entry.status == "finished"
     return len(done), sum(not finished for finished in done.values())
 

@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from adapters.ledger import Entry, Ledger
 from configs.schema import AppConfig
 from core.errors import AutotradeError, DataError, UsageError
+from core.times import iso
 from training.hyperparameters import Hyperparameters
 from training.job import Job
 from training.judge import IDLE_PENALTY
@@ -240,7 +241,7 @@ def _score(
             algorithm=tuning.algorithm,
             seed=seed,
             instruments=tuning.instruments,
-            parameters={"trial": place, **values},
+            parameters={"trial": place, "span": [iso(tuning.fit[0]), iso(tuning.validation[1])], **values},
         )
     )
     judgements = itertools.count(order * (hyperparameters.selection.checkpoints + 2))

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
+import composition
 import configs
-import run_backtest
 from adapters.scripted_policy import ScriptedPolicy
 from core.messages import OrderOutcome, RiskState, Trip, outcome_topic, risk_topic, trip_topic
-from run_backtest import Replay
+from run_backtest import Replay, run_backtest
 from strategies.rl import RLStrategy
 from tests.acceptance.crashes import BOLD, ns
 
@@ -27,7 +27,7 @@ def play(history, out, *overrides, names=(BTC,), end="2024-01-21", level=1.0):
         policies={name: ScriptedPolicy([level]) for name in names},
         report=False,
     )
-    summary = run_backtest.run_backtest(replay)
+    summary = run_backtest(replay)
     return summary, {kind: pd.read_parquet(out / f"{kind}.parquet") for kind in ("decisions", "fills", "breaker")}
 
 
@@ -53,7 +53,7 @@ class Teller(RLStrategy):
 
 @pytest.fixture
 def told(monkeypatch):
-    monkeypatch.setattr(run_backtest, "RLStrategy", Teller)
+    monkeypatch.setattr(composition, "RLStrategy", Teller)
     Teller.messages = Teller.heard = ()
     return Teller
 
@@ -128,7 +128,7 @@ def test_the_timer_changes_no_decision_and_no_fill(history, tmp_path):
 
 def test_the_timer_watches_when_the_data_stop(outage, tmp_path, monkeypatch):
     """72 minutes without a trade, then 80 missing ones: what is held is marked at its last price and called stale."""
-    monkeypatch.setattr(run_backtest, "RLStrategy", Teller)
+    monkeypatch.setattr(composition, "RLStrategy", Teller)
     Teller.messages = Teller.heard = ()
     replay = Replay(
         config=configs.load("backtest", [*BOLD, "breaker.mark_interval_seconds=60"]),
@@ -140,7 +140,7 @@ def test_the_timer_watches_when_the_data_stop(outage, tmp_path, monkeypatch):
         policies={BTC: ScriptedPolicy([1.0])},
         report=False,
     )
-    run_backtest.run_backtest(replay)
+    run_backtest(replay)
     hole = [s for s in Teller.heard if ns("2023-03-24T12:45") < s.ts_event < ns("2023-03-24T13:55")]
     assert len(hole) >= 69
     assert all(s.stale == (BTC,) and s.ts_event - s.evaluated_ns <= MINUTE_NS for s in hole)

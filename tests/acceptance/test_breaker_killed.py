@@ -121,7 +121,7 @@ def test_a_halt_is_shown_refuses_a_rearm_and_ends_by_one_with_a_new_anchor(undis
     place = ("--state", tmp_path / "state")
     shown = json.loads(breaker("status", *place, "--json").stdout)
     assert (shown["state"], shown["day"], shown["trips"]) == ("HALTED", "2024-03-05", 2)
-    assert "HALTED since 2024-03-05T19:3" in breaker("status", *place).stdout
+    assert "HALTED since 2024-03-05T" in breaker("status", *place).stdout
     anew = breaker("rearm", "--reason", "I take the loss", "--new-anchor", *place)
     assert (anew.returncode, anew.stderr) == (0, "")
     assert "not taken yet" in breaker("status", *place).stdout
@@ -177,21 +177,21 @@ def test_a_damaged_state_is_refused_before_anything_trades(history, tmp_path):
 
 
 class Full(MemoryStateStore):
-    """A store that takes nothing after so many saves, until it does again."""
+    """A store that takes no state of the breaker for some of its saves."""
 
     def __init__(self, refused):
         super().__init__()
         self.saves, self.refused = 0, refused
 
     def save(self, key, value):
-        self.saves += 1
-        if self.saves in self.refused:
+        self.saves += key == STATE_KEY
+        if key == STATE_KEY and self.saves in self.refused:
             raise StateError("disk full")
         super().save(key, value)
 
 
 def test_a_state_that_cannot_be_kept_opens_nothing_until_it_is(history, tmp_path):
-    store = Full(range(1, 400))
+    store = Full(range(1, 60))
     decisions = play(history, tmp_path, ns("2024-03-06"), store)
     rows = pd.read_parquet(tmp_path / "breaker.parquet")
     assert rows.trigger.tolist() == ["state_store", "state_store"]

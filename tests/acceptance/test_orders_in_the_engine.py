@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 import adapters.replay_stream
+import composition
 import configs
-import run_backtest
 from adapters.scripted_policy import ScriptedPolicy
-from run_backtest import Replay
+from run_backtest import Replay, run_backtest
 from strategies.rl import RLStrategy
 
 BTC, ETH = "BTCUSDT-PERP.BINANCE", "ETHUSDT-PERP.BINANCE"
@@ -34,7 +34,7 @@ def play(
         policies={name: ScriptedPolicy(script) for name, script in levels.items()},
         report=False,
     )
-    run_backtest.run_backtest(replay)
+    run_backtest(replay)
     return {kind: pd.read_parquet(out / f"{kind}.parquet") for kind in ("decisions", "orders", "fills", "equity")}
 
 
@@ -68,7 +68,7 @@ class RefusedStops(RLStrategy):
 
 
 def test_a_position_whose_stop_is_refused_is_closed_at_once(history, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_backtest, "RLStrategy", RefusedStops)
+    monkeypatch.setattr(composition, "RLStrategy", RefusedStops)
     run = play(history, tmp_path, {BTC: [1.0]}, "2024-01-21")
     entry, leave = run["fills"].iloc[0], run["fills"].iloc[1]
     assert (entry.purpose, leave.purpose, leave.lots_after) == ("entry", "exit", 0)

@@ -79,3 +79,8 @@ def test_trials_are_counted_once_for_all_their_folds_and_whatever_became_of_them
     assert counted(ledger, (BTC,)) == (3 + 1 + 1 + 2 + 1 + 2, 3)
     assert counted(ledger, (ETH,)) == (2, 0)
     assert counted([], (BTC,)) == (0, 0)
+
+
+def test_a_tuning_begun_anew_under_its_old_name_counts_again():
+    ledger = [entry(trial_id, purpose="tune", study="mine", candidate="ppo-2") for trial_id in ("1", "2")]
+    assert counted(ledger, (BTC,)) == (2, 0)

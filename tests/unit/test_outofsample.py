@@ -164,3 +164,25 @@ def test_luck_that_cannot_be_measured_is_undefined_and_not_a_figure():
     assert (idle.sharpe, idle.deflated_sharpe, idle.pbo) == (None, None, None)
     with pytest.raises(ValueError, match="2 figures of 1 trials; count every trial, abandoned ones too"):
         oos.luck(returns, trial_sharpes=[1.0, 2.0], trials=1, candidates=one)
+
+
+def test_a_narrow_last_study_does_not_hide_the_trials_before_it():
+    returns = np.random.default_rng(3).normal(0.0, 0.01, 365)
+    returns += 2.0 / math.sqrt(365) * returns.std(ddof=1) - returns.mean()
+    narrow, one = [1.90, 1.95, 2.0], np.zeros((365, 1))
+    alone = oos.luck(returns, trial_sharpes=narrow, trials=3, candidates=one)
+    late = oos.luck(returns, trial_sharpes=narrow, trials=501, candidates=one)
+    assert alone.deflated_sharpe > 0.95
+    assert late.deflated_sharpe < 0.5
+    # chance alone scatters Sharpe ratios by about 1 a year, the best of 501 by about 3
+    assert late.expected_max_sharpe == pytest.approx(3.0, abs=0.1)
+
+
+def test_trials_without_a_figure_scatter_as_chance_does():
+    rng = np.random.default_rng(4)
+    paths = rng.normal(0.0, 0.01, (250, 4000))
+    sharpes = paths.mean(axis=0) / paths.std(axis=0, ddof=1) * math.sqrt(365)
+    assert np.var(sharpes) == pytest.approx(365 / 249, rel=0.05)
+    known = oos.luck(paths[:, 0], trial_sharpes=list(sharpes), trials=4000, candidates=paths[:, :1])
+    guessed = oos.luck(paths[:, 0], trial_sharpes=list(sharpes[:2]), trials=4000, candidates=paths[:, :1])
+    assert guessed.expected_max_sharpe == pytest.approx(known.expected_max_sharpe, rel=0.05)
