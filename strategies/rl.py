@@ -152,11 +152,11 @@ class RLStrategy(Carrier):
     @recorded
     def on_order_canceled(self, event: OrderCanceled) -> None:
         """Report a cancellation; that of a sliced order is not its end."""
-        order = self._order(str(event.client_order_id))
-        if order is None or order.exec_algorithm_id is None:
+        order = self.trader.desk.orders.find(str(event.client_order_id))  # the engine's cache is closed meanwhile
+        if order is None or order.style in {"market", "stop"}:
             self._ended(event, "canceled", "")
 
     def _ended(self, event: Any, outcome: str, reason: str) -> None:
         if not is_slice(event.client_order_id):
             name = str(event.client_order_id)
-            self._carry_out(self.trader.on_ended(name, outcome, reason, self._now()))
+            self._carry_out(self.trader.on_ended(name, outcome, reason, event.ts_event))
