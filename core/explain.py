@@ -132,7 +132,11 @@ def brief(row: Row, fills: Sequence[Row]) -> str:
     """Return one line on a decision, for a list."""
     price = f" at {shown(_average(fills))}" if fills else ""
     order = f"  {row['client_order_id']}" if row["client_order_id"] else ""
-    moved = f"; the stop {_stop(row)}" if row["stop_price"] and row["new_stop_price"] not in {0.0, row["stop_price"]} else ""
+    moved = (
+        f"; the stop {_stop(row)}"
+        if row["stop_price"] and row["new_stop_price"] not in {0.0, row["stop_price"]}
+        else ""
+    )
     return f"{iso(row['ts_event'])}  {row['instrument_id']}  {outcome(row)}{price}{moved}{order}"
 
 

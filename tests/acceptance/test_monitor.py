@@ -32,7 +32,9 @@ START = ns("2024-01-20")
 LONG_THEN_FLAT = [1.0] * 8 + [0.0] * 24
 
 
-def play(history: Path, out: Path, levels: dict[str, list[float]], hours: int, *overrides: str) -> dict[str, pd.DataFrame]:
+def play(
+    history: Path, out: Path, levels: dict[str, list[float]], hours: int, *overrides: str
+) -> dict[str, pd.DataFrame]:
     replay = Replay(
         config=configs.load("backtest", ["ensemble.quorum=1", *overrides]),
         catalog=history,
@@ -180,7 +182,9 @@ def test_a_stop_that_could_open_a_position_fails_the_run(history, tmp_path, monk
         play(history, tmp_path, {BTC: LONG_THEN_FLAT}, 2)
 
 
-def test_where_a_violation_is_not_fatal_it_freezes_trips_alerts_and_is_written_down_once(history, tmp_path, monkeypatch):
+def test_where_a_violation_is_not_fatal_it_freezes_trips_alerts_and_is_written_down_once(
+    history, tmp_path, monkeypatch
+):
     told = []
 
     class Tolerant(Monitor):
@@ -209,7 +213,9 @@ def test_where_a_violation_is_not_fatal_it_freezes_trips_alerts_and_is_written_d
 def test_several_real_days_of_two_instruments_violate_nothing(history, tmp_path):
     rng = np.random.default_rng(4)
     levels = {name: np.repeat(rng.choice([-1.0, 0.0, 1.0], 400), 6).tolist() for name in (BTC, ETH)}
-    run = play(history, tmp_path, levels, 24 * 7, "exits.stop_atr=1.5", "exits.trail_start_atr=0.5", "exits.trail_atr=1")
+    run = play(
+        history, tmp_path, levels, 24 * 7, "exits.stop_atr=1.5", "exits.trail_start_atr=0.5", "exits.trail_atr=1"
+    )
     assert len(run["fills"]) > 100
     assert {"stop_loss", "trailing_stop", "signal"} <= set(run["fills"].exit_reason)
     assert not run["alerts"].source.eq("invariants").any()
