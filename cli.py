@@ -31,6 +31,7 @@ COMMANDS = {
     "models": "list, show, compare and verify artifacts",
     "backtest": "replay a range of the catalog and write a report",
     "journal": "say why an order was sent, or why none was",
+    "breaker": "show, trip and re-arm the circuit breaker",
 }
 """Commands by name; ``commands/<name>.py`` is loaded only when it is the one that was asked for."""
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,30 +22,25 @@ from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
 
 import cli
 import configs
-from actors.ensemble import EnsembleActor, EnsembleParams
-from actors.monitor import Monitor, MonitorParams, WatchedInstrument
-from actors.risk import RiskActor
 from adapters.catalog import InstrumentInfo, data_hash, instrument, read_bars, read_funding
 from adapters.instruments import to_engine
-from adapters.model_store import load_manifest
+from adapters.model_store import Manifest, load_manifest
+from adapters.model_watch import ScriptedModels
 from adapters.onnx_policy import OnnxEnsemble, load_checked
 from adapters.recorder import RunRecorder, digest
 from adapters.replay_stream import ReplayRange, ReplayStream
 from adapters.report import summarise, write_report
+from composition import CURRENCY, Components, Outside, components
 from configs.schema import AppConfig
-from core.bars import bar_type, interval_ns
-from core.errors import AutotradeError, ConfigError, UsageError
+from core.bars import interval_ns
+from core.errors import ArtifactError, AutotradeError, ConfigError, UsageError
 from core.faults import Faults
 from core.features import FeatureSpec, Window, feature_spec
 from core.protocols import Policy, StateStore
 from core.times import iso, parse_time
-from core.witness import Witness
-from strategies.execution import Slicer, WorkedInstrument
-from strategies.rl import RLStrategy, RLStrategyParams
 
 __all__ = ["Replay", "main", "run_backtest"]
 
-CURRENCY = "USDT"
 DECISION_COLUMNS = (
     "ts_event", "instrument_id", "close", "level", "confidence", "agreement", "voters", "abstention", "tradable",
     "levels", "confidences", "observation_hash", "equity", "drawdown", "state", "position_lots", "entry_price",
@@ -60,7 +55,8 @@ FILL_COLUMNS = (
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """What to replay: a catalog, instruments, a range of closes ``(start_ns, end_ns]``, models or a policy, a place.
 
-    ``store``: where the breaker's state is kept and found; None: it begins and ends with the replay.
+    ``store``: where the state of the breaker, the traders and the members is kept and found; None: it begins and ends
+    with the replay. ``arrivals``: artifacts that are dropped in, each at a time (ns).
     """
 
     config: AppConfig
@@ -72,6 +68,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[Path, ...] = ()
     policies: dict[str, Policy] | None = None
     store: StateStore | None = None
+    arrivals: tuple[tuple[int, Path], ...] = ()
     report: bool = True
     progress: Callable[[int], None] | None = None
 
@@ -110,7 +107,7 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
         )
         engine = _engine(config, infos)
         try:
-            _add_components(engine, replay, infos, policies, stream, recorder, faults)
+            _components(replay, infos, policies, stream, recorder, faults).join(engine)
             started = time.perf_counter()
             _play(engine, stream, faults)
             engine_seconds = time.perf_counter() - started
@@ -166,7 +163,7 @@ def _policies(replay: Replay, spec: FeatureSpec) -> tuple[Mapping[str, Policy], 
     """Return the policy of each instrument, and the names and hashes of the models."""
     if replay.policies is not None:
         first = next(iter(replay.policies.values()))
-        return replay.policies, first.model_ids, []
+        return replay.policies, [candidate.model_id for candidate in first.candidates], []
     if not replay.models:
         raise UsageError("no models to replay; name artifacts with --models, or train some with `autotrade train`")
     artifacts = [load_checked(path, spec=spec) for path in replay.models]
@@ -187,13 +184,22 @@ def _check_votes(config: AppConfig, models: int) -> None:
 
 def _provenance(replay: Replay) -> dict[str, Any]:
     """Say on what the models were trained, and whether this range is part of it."""
-    trained = [load_manifest(path) for path in replay.models] if replay.policies is None else []
+    trained = _manifests(replay)
     until = max((parse_time(manifest.training.end, "training.end") for manifest in trained), default=None)
     return {
         "models_trained_on": sorted({name for manifest in trained for name in manifest.instruments}),
         "models_trained_until": None if until is None else iso(until),
         "in_sample": until is not None and until > replay.start_ns and not _synthetic(replay.instruments),
     }
+
+
+def _manifests(replay: Replay) -> list[Manifest]:
+    """Return the manifests of all models that may vote; one that arrives broken never does."""
+    manifests = [load_manifest(path) for path in replay.models] if replay.policies is None else []
+    for _, path in replay.arrivals:
+        with suppress(ArtifactError):
+            manifests.append(load_manifest(path))
+    return manifests
 
 
 def _synthetic(instruments: Sequence[str]) -> bool:
@@ -263,104 +269,29 @@ def _interruptible(faults: Faults) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _add_components(
-    engine: BacktestEngine,
+def _components(
     replay: Replay,
     infos: Sequence[InstrumentInfo],
     policies: Mapping[str, Policy],
     stream: ReplayStream,
     recorder: RunRecorder,
     faults: Faults,
-) -> None:
-    """Add the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
-    config = replay.config
-    journal = Witness(recorder)
-    engine.add_actor(_monitor(config, infos, journal, faults))
-    base = config.market.base_interval
-    spec = feature_spec(base, config.market.decision_interval)
-    decision = config.decision_params()
-    if config.execution.style != "market":
-        engine.add_exec_algorithm(_slicer(config, infos, faults))
-    engine.add_actor(
-        RiskActor(
-            bar_types={info.id: bar_type(info.id, base) for info in infos},
-            lots={info.id: float(info.lot) for info in infos},
-            venue=config.market.venue,
-            currency=CURRENCY,
-            params=config.breaker_params(),
-            clocks=config.breaker.clocks(),
-            journal=journal,
-            store=replay.store,
-            faults=faults,
-        ),
+) -> Components:
+    """Return what is traded with, as history answers for the outside."""
+    spec = feature_spec(replay.config.market.base_interval, replay.config.market.decision_interval)
+    outside = Outside(
+        policies=policies,
+        windows={info.id: _warm_window(replay, spec, info) for info in infos},
+        flow=stream,
+        models=ScriptedModels(replay.arrivals, lambda path: load_checked(path, spec=spec)),
+        store=replay.store,
+        journal=recorder,
+        faults=faults,
+        clock=_no_clock,
+        progress=replay.progress or _silent,
+        trade_from_ns=replay.start_ns,
     )
-    for number, info in enumerate(infos, start=1):
-        policy = policies[info.id]
-        params = EnsembleParams(
-            instrument_id=info.id,
-            bar_type=bar_type(info.id, base),
-            lot=float(info.lot),
-            spec=spec,
-            tally=config.tally_params(),
-            weights=config.ensemble.weights or (1.0,) * len(policy.model_ids),
-            max_holding_bars=decision.exits.max_holding_bars,
-            trade_from_ns=replay.start_ns,
-        )
-        window = _warm_window(replay, spec, info)
-        engine.add_actor(
-            EnsembleActor(
-                params,
-                policy=policy,
-                flow=stream,
-                window=window,
-                faults=faults,
-                progress=replay.progress or _silent,
-            ),
-        )
-        strategy = RLStrategyParams(
-            instrument_id=info.id,
-            strategy_id=f"RL-{number:03d}",
-            instrument=info.filters(),
-            lot=str(info.lot),
-            tick=str(info.tick),
-            decision=decision,
-        )
-        engine.add_strategy(RLStrategy(strategy, journal=journal, faults=faults))
-
-
-def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], journal: Witness, faults: Faults) -> Monitor:
-    """Return what holds everything to the invariants; a run in which one does not hold proves nothing."""
-    base_ns, decision_ns = interval_ns(config.market.base_interval), interval_ns(config.market.decision_interval)
-    params = MonitorParams(
-        instruments={
-            info.id: WatchedInstrument(
-                bar_type=bar_type(info.id, config.market.base_interval),
-                lot=str(info.lot),
-                bars_per_decision=decision_ns // base_ns,
-            )
-            for info in infos
-        },
-        limits=config.invariant_limits(),
-        check_interval_ns=round(config.invariants.check_interval_seconds * 1e9),
-        decision_ns=decision_ns,
-    )
-    return Monitor(params, witness=journal, journal=journal, faults=faults, violated=faults.report)
-
-
-def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:
-    """Return what works the orders of a style other than market."""
-    base = config.market.base_interval
-    worked = {
-        info.id: WorkedInstrument(
-            instrument=info.filters(),
-            lot=str(info.lot),
-            tick=str(info.tick),
-            bar_type=bar_type(info.id, base),
-            bar_ns=interval_ns(base),
-        )
-        for info in infos
-    }
-    return Slicer(instruments=worked, params=config.execution.params(), faults=faults)
+    return components(replay.config, infos, outside)
 
 
 def _warm_window(replay: Replay, spec: FeatureSpec, info: InstrumentInfo) -> Window:
@@ -373,6 +304,11 @@ def _warm_window(replay: Replay, spec: FeatureSpec, info: InstrumentInfo) -> Win
     funding = read_funding(replay.catalog, info.id, start_ns=from_ns, end_ns=replay.start_ns)
     window.extend(bars, funding)
     return window
+
+
+def _no_clock() -> int:
+    """Return no time at all: what the models take must not decide in a run that is to repeat."""
+    return 0
 
 
 def _silent(_: int) -> None:

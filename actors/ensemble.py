@@ -1,8 +1,8 @@
 """From closed bars to signals: window, features, observation, votes, tally."""
 
 import hashlib
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -10,10 +10,22 @@ import numpy.typing as npt
 from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, Bar, BarType, FundingRateUpdate, InstrumentId
 
+from actors.members import Members
 from core.ensemble import ABSTENTIONS, NO_QUORUM, SIGNALLED, Tally, TallyParams, tally
 from core.faults import Faults, guarded, recorded
 from core.features import OPEN, FeatureSpec, Window
-from core.messages import Mark, PositionState, RiskState, Signal, mark_topic, position_topic, risk_topic, signal_topic
+from core.messages import (
+    Alert,
+    Mark,
+    PositionState,
+    RiskState,
+    Signal,
+    alert_topic,
+    mark_topic,
+    position_topic,
+    risk_topic,
+    signal_topic,
+)
 from core.observation import observe, position_inputs
 from core.protocols import FlowSource, Policy
 
@@ -27,8 +39,8 @@ FIXED_SCALE = 10**16
 class EnsembleParams(msgspec.Struct, frozen=True, kw_only=True):
     """What one ensemble actor works on.
 
-    ``lot`` base asset a lot; ``weights`` performance weight of each model; ``trade_from_ns`` the first decision close
-    (bars before it only warm the window up).
+    ``lot`` base asset a lot; ``expiry_bars`` decision bars (of ``decision_ns``) after which a signal is void;
+    ``trade_from_ns`` the first decision close (bars before it only warm the window up).
     """
 
     instrument_id: str
@@ -36,9 +48,23 @@ class EnsembleParams(msgspec.Struct, frozen=True, kw_only=True):
     lot: float
     spec: FeatureSpec
     tally: TallyParams
-    weights: tuple[float, ...]
     max_holding_bars: int
+    decision_ns: int
+    expiry_bars: int
     trade_from_ns: int = 0
+
+
+class Votes(NamedTuple):
+    """Votes as they are told: level, confidence, model and weight of each."""
+
+    levels: tuple[float, ...]
+    confidences: tuple[float, ...]
+    models: tuple[str, ...]
+    weights: tuple[float, ...]
+
+
+_NO_VOTES = Votes((), (), (), ())
+_NO_TALLY = Tally(0.0, 0.0, 0.0, 0, NO_QUORUM)
 
 
 class EnsembleActor(DataActor):
@@ -50,6 +76,10 @@ class EnsembleActor(DataActor):
         The instrument, the features and the rules of the vote.
     policy : Policy
         The models.
+    members : Members
+        Who of them votes, and with what weight.
+    clock : Callable[[], int]
+        Nanoseconds, to measure how long the models take; a constant where a run must repeat.
     flow : FlowSource
         Taker-buy volume of closed base bars.
     window : Window
@@ -70,6 +100,8 @@ class EnsembleActor(DataActor):
         params: EnsembleParams,
         *,
         policy: Policy,
+        members: Members,
+        clock: Callable[[], int],
         flow: FlowSource,
         window: Window,
         faults: Faults,
@@ -78,10 +110,11 @@ class EnsembleActor(DataActor):
         self.faults = faults
         self._params = params
         self._policy = policy
+        self._members = members
+        self._clock = clock
         self._flow = flow
         self._window = window
         self._progress = progress
-        self._weights = np.asarray(params.weights, dtype=np.float64)
         self._observation: npt.NDArray[np.float32] = np.zeros(params.spec.observation_width, dtype=np.float32)
         self._risk: RiskState | None = None
         self._position: PositionState | None = None
@@ -110,8 +143,12 @@ class EnsembleActor(DataActor):
         )
         if closed != OPEN and self._window.ts_close == ts_close and ts_close >= self._params.trade_from_ns:
             mark = Mark(self._params.instrument_id, ts_close, bar.close.raw / FIXED_SCALE)
+            self._warn(self._members.seat(ts_close))
             self.publish_message(mark_topic(), mark)
-            self.publish_message(self._topic, self._signal(ts_close))
+            if self._window.ready:
+                self._vote(ts_close)
+            else:
+                self.publish_message(self._topic, self._signal(ts_close, _NO_TALLY, _NO_VOTES, ""))
             self._progress(ts_close)
         elif self._position is not None and self._position.lots != 0:
             mark = Mark(self._params.instrument_id, ts_close, bar.close.raw / FIXED_SCALE, decision=False)
@@ -133,19 +170,33 @@ class EnsembleActor(DataActor):
         if isinstance(message, PositionState):
             self._position = message
 
-    def _signal(self, ts_event: int) -> Signal:
-        window = self._window
-        market = window.market
-        votes: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
-        digest = ""
-        if window.ready:
-            self._observe()
-            digest = hashlib.blake2b(self._observation.data, digest_size=8).hexdigest()
-            levels, confidences = self._policy.vote(self._observation)
-            result = tally(levels, confidences, self._weights, self._params.tally)
-            votes = (tuple(levels.tolist()), tuple(confidences.tolist()))
-        else:
-            result = Tally(0.0, 0.0, 0.0, 0, NO_QUORUM)
+    def _vote(self, ts_event: int) -> None:
+        """Ask the models, say what came of it, and only then learn from it."""
+        members = self._members
+        self._observe()
+        digest = hashlib.blake2b(self._observation.data, digest_size=8).hexdigest()
+        began = self._clock()
+        levels, confidences = self._policy.vote(self._observation)
+        latency_ns = self._clock() - began
+        result = tally(levels, confidences, members.weights, self._params.tally)
+        votes = Votes(
+            tuple(levels.tolist()), tuple(confidences.tolist()), members.names, tuple(members.weights.tolist())
+        )
+        self.publish_message(self._topic, self._signal(ts_event, result, votes, digest))
+        alerts = members.learn(
+            levels,
+            confidences,
+            ts_event=ts_event,
+            bar=ts_event // self._params.decision_ns,
+            close=self._window.market.close,
+            latency_ns=latency_ns,
+            flat=self._position is None or self._position.committed_lots == 0,
+        )
+        self._warn(alerts)
+
+    def _signal(self, ts_event: int, result: Tally, votes: Votes, digest: str) -> Signal:
+        market = self._window.market
+        ready = self._window.ready
         return Signal(
             instrument_id=self._params.instrument_id,
             ts_event=ts_event,
@@ -153,8 +204,8 @@ class EnsembleActor(DataActor):
             confidence=result.confidence,
             agreement=result.agreement,
             voters=result.voters,
-            abstention=ABSTENTIONS[result.abstention] if window.ready else NOT_READY,
-            tradable=window.ready and result.abstention == SIGNALLED,
+            abstention=ABSTENTIONS[result.abstention] if ready else NOT_READY,
+            tradable=ready and result.abstention == SIGNALLED,
             close=market.close,
             atr=market.atr,
             volatility=market.volatility,
@@ -162,10 +213,17 @@ class EnsembleActor(DataActor):
             previous_close=market.previous_close,
             funding_rate=market.funding_rate,
             minutes_to_funding=market.minutes_to_funding,
-            levels=votes[0],
-            confidences=votes[1],
+            levels=votes.levels,
+            confidences=votes.confidences,
             observation_hash=digest,
+            models=votes.models,
+            weights=votes.weights,
+            expires_ns=ts_event + self._params.expiry_bars * self._params.decision_ns,
         )
+
+    def _warn(self, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            self.publish_message(alert_topic(), alert)
 
     def _observe(self) -> None:
         """Fill the observation: features and what the account holds, as the training environment does."""

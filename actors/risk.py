@@ -112,7 +112,7 @@ class RiskActor(DataActor):
         self._level = ACTIVE
         self._floor = math.inf
         self._equity = self._state.equity
-        self._evaluated = self._published = 0
+        self._evaluated = 0
         self._stale: tuple[str, ...] = ()
         self._flattening = False
         self._row: dict[str, object] | None = None
@@ -181,10 +181,8 @@ class RiskActor(DataActor):
         now = event.ts_event
         self._told(elapsed(self._state, now, self._params), now)
         self._find_stale(now)
-        known = all(self._last_seen(name) for name in self._books.held())
-        if known and now - self._evaluated >= self._clocks.mark_interval_ns:
+        if all(self._last_seen(name) for name in self._books.held()):
             self._guard(now, self._last_close)
-        if known and now - self._published >= self._clocks.mark_interval_ns:
             self._publish(now, self._last_close)
         self._take_requests(now)
 
@@ -317,7 +315,6 @@ class RiskActor(DataActor):
             evaluated_ns=self._evaluated,
             stale=self._stale,
         )
-        self._published = ts
         self.publish_message(risk_topic(), state)
         return state
 

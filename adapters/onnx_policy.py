@@ -1,8 +1,9 @@
 """An ensemble of ONNX models as one policy: checked at load, evaluated as one stacked graph for each kind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,37 @@ from adapters.model_store import Artifact, load_artifact
 from adapters.network import Network
 from adapters.network_graph import INPUT, NEXT_STATE, OUTPUTS, STATE, network_to_onnx, stacked_to_onnx
 from core.actions import decode_continuous, decode_discrete
-from core.errors import ArtifactError
+from core.errors import ArtifactError, AutotradeError
 from core.features import FeatureSpec
+from core.serving import Candidate
 
-__all__ = ["GOLDEN_TOLERANCE", "OnnxEnsemble", "answers", "load_checked", "open_session"]
+__all__ = ["GOLDEN_TOLERANCE", "OnnxEnsemble", "answers", "at_once", "candidate", "load_checked", "open_session"]
 
 GOLDEN_TOLERANCE = 1e-5
 """Largest difference between a golden answer or state and what the model says of it here."""
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
+
+type Build = Callable[[Callable[[], _Set]], Future[_Set]]
+"""Has a set of models built, now or in another thread."""
+
+
+def at_once[T](job: Callable[[], T]) -> Future[T]:
+    """Do a job before returning: what an executor's ``submit`` is where nobody may wait and nothing may be random."""
+    done: Future[T] = Future()
+    try:
+        done.set_result(job())
+    except Exception as error:  # noqa: BLE001 - handed on to who asks for the result, as an executor does
+        done.set_exception(error)
+    return done
+
+
+def candidate(artifact: Artifact) -> Candidate:
+    """Return a checked artifact as what the roster takes in."""
+    manifest = artifact.manifest
+    horizon = manifest.calibration.horizon_bars if manifest.calibration is not None else 0
+    return Candidate(manifest.model_id, manifest.sha256, horizon, artifact)
 
 
 def open_session(model_bytes: bytes) -> Any:
@@ -96,15 +118,15 @@ class OnnxEnsemble:
     of the artifacts; the order of the votes is the order of the models. What recurrent models remember of the
     observations so far is kept here, so every instrument needs an ensemble of its own.
 
+    Another set of models is built by `prepare` and taken by `swap`, which rebinds one name: a vote sees either set
+    whole. A model of both sets goes on remembering, a new one begins from zero.
+
     Parameters
     ----------
     artifacts : Sequence[Artifact]
         At least one, checked.
-
-    Attributes
-    ----------
-    model_ids, model_hashes : tuple[str, ...]
-        Name and SHA-256 of each model, in the order of the votes.
+    build : Callable
+        Runs the building of a set: ``submit`` of an executor where decisions must not wait for it.
 
     Raises
     ------
@@ -112,25 +134,10 @@ class OnnxEnsemble:
         For no model at all, or one that is in the ensemble twice.
     """
 
-    def __init__(self, artifacts: Sequence[Artifact]) -> None:
-        self.model_ids = tuple(a.manifest.model_id for a in artifacts)
-        self.model_hashes = tuple(a.manifest.sha256 for a in artifacts)
-        if not artifacts:
-            raise ArtifactError("an ensemble of no models; name at least one artifact")
-        twice = next((i for i, h in enumerate(self.model_hashes) if h in self.model_hashes[:i]), None)
-        if twice is not None:
-            raise ArtifactError(f"model {self.model_ids[twice]} is in the ensemble twice; name each model once")
-        groups: dict[Any, list[int]] = {}
-        for place, artifact in enumerate(artifacts):
-            groups.setdefault((artifact.network.kind, artifact.manifest.actions), []).append(place)
-        self._row: Float32Array = np.zeros((1, artifacts[0].network.shape[0]), dtype=np.float32)
-        self._groups = [
-            _Group(np.array(places), [artifacts[place] for place in places], self._row) for places in groups.values()
-        ]
-        self._levels = np.empty(len(artifacts))
-        self._confidences = np.empty(len(artifacts))
-        self.vote(self._row[0])  # compiles and warms everything that a decision will touch
-        self.reset()
+    def __init__(self, artifacts: Sequence[Artifact], build: Build = at_once) -> None:
+        self._build = build
+        self._set = _Set(artifacts)
+        self._next: Future[_Set] | None = None
 
     @classmethod
     def load(cls, directories: Sequence[Path], *, spec: FeatureSpec) -> Self:
@@ -143,10 +150,50 @@ class OnnxEnsemble:
         """
         return cls([load_checked(Path(directory), spec=spec) for directory in directories])
 
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The models, in the order of the votes."""
+        return self._set.candidates
+
+    @property
+    def model_ids(self) -> tuple[str, ...]:
+        """Name of each model, in the order of the votes."""
+        return tuple(candidate.model_id for candidate in self._set.candidates)
+
+    @property
+    def model_hashes(self) -> tuple[str, ...]:
+        """SHA-256 of each model, in the order of the votes."""
+        return tuple(candidate.sha256 for candidate in self._set.candidates)
+
+    def prepare(self, candidates: Sequence[Candidate]) -> None:
+        """Begin to build the set of models that `swap` will take; it replaces one that was not taken yet."""
+        artifacts = [cast("Artifact", candidate.content) for candidate in candidates]
+        self._next = self._build(lambda: _Set(artifacts))
+
+    def swap(self) -> bool:
+        """Take the prepared set if it is whole and return whether that was done.
+
+        Raises
+        ------
+        AutotradeError
+            What the building of it raised; the set stays as it is.
+        """
+        if self._next is None or not self._next.done():
+            return False
+        done, self._next = self._next, None
+        try:
+            fresh = done.result()
+        except AutotradeError:
+            raise
+        except Exception as error:
+            raise ArtifactError(f"the ensemble could not be built: {error}; the old one stays") from error
+        fresh.remember(self._set)
+        self._set = fresh
+        return True
+
     def reset(self) -> None:
         """Forget all observations."""
-        for group in self._groups:
-            group.state[:] = 0.0
+        self._set.forget()
 
     def vote(self, observation: Float32Array) -> tuple[FloatArray, FloatArray]:
         """Return the level and the confidence of each model's vote; recurrent models remember the observation.
@@ -161,6 +208,35 @@ class OnnxEnsemble:
         tuple[float64[N], float64[N]]
             The next call may overwrite both.
         """
+        return self._set.vote(observation)
+
+
+class _Set:
+    """Models that vote together: their groups, and the arrays that the graphs read and write."""
+
+    def __init__(self, artifacts: Sequence[Artifact]) -> None:
+        self.candidates = tuple(candidate(artifact) for artifact in artifacts)
+        self._hashes = tuple(member.sha256 for member in self.candidates)
+        if not artifacts:
+            raise ArtifactError("an ensemble of no models; name at least one artifact")
+        twice = next((i for i, h in enumerate(self._hashes) if h in self._hashes[:i]), None)
+        if twice is not None:
+            name = self.candidates[twice].model_id
+            raise ArtifactError(f"model {name} is in the ensemble twice; name each model once")
+        groups: dict[Any, list[int]] = {}
+        for place, artifact in enumerate(artifacts):
+            groups.setdefault((artifact.network.kind, artifact.manifest.actions), []).append(place)
+        self._row: Float32Array = np.zeros((1, artifacts[0].network.shape[0]), dtype=np.float32)
+        self._groups = [
+            _Group(np.array(places), [artifacts[place] for place in places], self._row) for places in groups.values()
+        ]
+        self._levels = np.empty(len(artifacts))
+        self._confidences = np.empty(len(artifacts))
+        self.vote(self._row[0])  # compiles and warms everything that a decision will touch
+        self.forget()
+
+    def vote(self, observation: Float32Array) -> tuple[FloatArray, FloatArray]:
+        """Return the votes of all groups, in the order of the models."""
         self._row[0] = observation
         if len(self._groups) == 1:
             return self._groups[0].vote()
@@ -169,6 +245,23 @@ class OnnxEnsemble:
             self._levels[group.places] = levels
             self._confidences[group.places] = confidences
         return self._levels, self._confidences
+
+    def forget(self) -> None:
+        """Set the memory of all models to zero."""
+        for group in self._groups:
+            group.state[:] = 0.0
+
+    def remember(self, other: "_Set") -> None:
+        """Take over what the models of another set remember."""
+        states = other.states
+        for sha256, state in self.states.items():
+            if sha256 in states:
+                state[:] = states[sha256]
+
+    @property
+    def states(self) -> dict[str, Float32Array]:
+        """What each model remembers, by hash: views float32[1, 2H]."""
+        return {self._hashes[place]: group.state[i] for group in self._groups for i, place in enumerate(group.places)}
 
 
 class _Group:

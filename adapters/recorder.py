@@ -15,7 +15,7 @@ from core.errors import DataError
 __all__ = ["SCHEMAS", "RunRecorder", "digest"]
 
 _INT, _FLOAT, _TEXT, _BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
-_VOTES = pa.list_(pa.float32())
+_VOTES, _NAMES = pa.list_(pa.float32()), pa.list_(pa.string())
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -25,7 +25,8 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 SCHEMAS: Mapping[str, pa.Schema] = {
     "decisions": _schema(
         ts_event=_INT, instrument_id=_TEXT, close=_FLOAT, level=_FLOAT, confidence=_FLOAT, agreement=_FLOAT,
-        voters=_INT, abstention=_TEXT, tradable=_BOOL, levels=_VOTES, confidences=_VOTES, observation_hash=_TEXT,
+        voters=_INT, abstention=_TEXT, tradable=_BOOL, levels=_VOTES, confidences=_VOTES, models=_NAMES, weights=_VOTES,
+        observation_hash=_TEXT,
         volatility=_FLOAT, volatility_rank=_FLOAT, atr=_FLOAT, equity=_FLOAT, drawdown=_FLOAT, state=_TEXT,
         position_lots=_INT, entry_price=_FLOAT, stop_price=_FLOAT, target_lots=_INT, new_stop_price=_FLOAT,
         exit_reason=_TEXT, verdict=_TEXT, reason=_TEXT, rules=_TEXT, client_order_id=_TEXT,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from core.serving import Candidate
+
 __all__ = ["ScriptedPolicy"]
 
 
@@ -24,9 +26,16 @@ class ScriptedPolicy:
         self._calls = 0
 
     @property
-    def model_ids(self) -> tuple[str, ...]:
-        """Name of the only voter."""
-        return ("scripted",)
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The only voter."""
+        return (Candidate("scripted", "scripted", 0, None),)
+
+    def prepare(self, candidates: Sequence[Candidate]) -> None:
+        """Have nothing to prepare: a script votes for itself."""
+
+    def swap(self) -> bool:
+        """Return that nothing was exchanged."""
+        return False
 
     def vote(self, observation: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:  # noqa: ARG002
         """Return the next level of the script with confidence 1, float64[1] each."""

@@ -1,23 +1,39 @@
-"""State that outlives the process: a file a key, replaced whole or not at all; and its twin in memory."""
+"""State that outlives the process: in a file a key, in Redis, or, for tests, in memory.
+
+What is kept is one line, ``autotrade-state-1 <SHA-256 of the rest>``, and the value: what is torn, changed or none of
+ours is refused.
+"""
 
 import hashlib
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
 
 from core.errors import StateError
+from core.protocols import StateStore
 
-__all__ = ["FileStateStore", "MemoryStateStore"]
+__all__ = ["FileStateStore", "MemoryStateStore", "RedisStateStore", "open_store"]
 
 _MAGIC = b"autotrade-state-1"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TIMEOUT_SECONDS = 2.0
+
+
+def open_store(place: str, environment: str) -> StateStore:
+    """Return the store of an environment: ``place`` is a directory, or a URL of Redis."""
+    if "://" in place:
+        return RedisStateStore(place, prefix=f"autotrade:{environment}:")
+    return FileStateStore(Path(place) / environment)
 
 
 class FileStateStore:
     """Keeps each key in ``<key>.state`` (`core.protocols.StateStore`).
 
-    A file is one line, ``autotrade-state-1 <SHA-256 of the rest>``, and the value. It is written beside its place,
-    forced to the disk, and put there by a rename: whatever happens, the file is the last value or the one before.
+    A file is written beside its place, forced to the disk, and put there by a rename: whatever happens, it is the last
+    value or the one before.
 
     Parameters
     ----------
@@ -38,24 +54,12 @@ class FileStateStore:
         """
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            kept = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StateError(f"{path}: {error.strerror or error}; the state of the last run is not known") from error
-        head, newline, value = content.partition(b"\n")
-        magic, _, told = head.partition(b" ")
-        if not newline or magic != _MAGIC:
-            raise StateError(
-                f"{path}: no state file of this program; move it away to start afresh, with all limits new"
-            )
-        found = hashlib.sha256(value).hexdigest()
-        if told.decode("ascii", "replace") != found:
-            raise StateError(
-                f"{path}: its checksum is {found[:12]}..., not the {told[:12].decode('ascii', 'replace')}... it was "
-                "saved with; restore it, or move it away to start afresh"
-            )
-        return value
+        return _opened(kept, str(path))
 
     def save(self, key: str, value: bytes) -> None:
         """Replace the value of a key.
@@ -67,11 +71,10 @@ class FileStateStore:
         """
         path = self._path(key)
         partial = path.with_name(f".{path.name}.partial")
-        head = b" ".join((_MAGIC, hashlib.sha256(value).hexdigest().encode()))
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
-                file.write(head + b"\n" + value)
+                file.write(_sealed(value))
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
@@ -85,9 +88,59 @@ class FileStateStore:
 
     def _path(self, key: str) -> Path:
         """Return the file of a key."""
-        if _KEY.fullmatch(key) is None:
-            raise ValueError(f"{key!r} is no key; use letters, digits, dots, dashes")
-        return self._directory / f"{key}.state"
+        return self._directory / f"{_checked(key)}.state"
+
+
+class RedisStateStore:
+    """Keeps each key in a Redis server that writes to its disk before it answers (`core.protocols.StateStore`).
+
+    Parameters
+    ----------
+    url : str
+        ``redis://[user:password@]host:port/db``; user and password are never shown.
+    prefix : str
+        Put before every key.
+
+    Raises
+    ------
+    StateError
+        Where the server does not answer, or would forget what it was told when it crashes.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "autotrade:") -> None:
+        parts = urlsplit(url)
+        self._name = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        self._prefix = prefix
+        try:
+            self._client = redis.Redis.from_url(
+                url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
+            )
+            found = {name: self._client.config_get(name).get(name) for name in ("appendonly", "appendfsync")}
+        except (redis.RedisError, OSError, ValueError) as error:
+            raise StateError(f"{self._name}: {_said(error)}; start the server, or keep the state in a file") from None
+        if found != {"appendonly": "yes", "appendfsync": "always"}:
+            raise StateError(
+                f"{self._name}: appendonly is {found['appendonly']} and appendfsync {found['appendfsync']}: a crash of "
+                "the server would forget the breaker; set them to yes and always"
+            )
+
+    def __repr__(self) -> str:
+        return f"RedisStateStore({self._name})"
+
+    def load(self, key: str) -> bytes | None:
+        """Return the value of a key, None where there is none; errors as `FileStateStore.load`."""
+        try:
+            kept = self._client.get(self._prefix + _checked(key))
+        except (redis.RedisError, OSError) as error:
+            raise StateError(f"{self._name}: {_said(error)}; the state of the last run is not known") from None
+        return None if kept is None else _opened(kept if isinstance(kept, bytes) else kept.encode(), self._name)
+
+    def save(self, key: str, value: bytes) -> None:
+        """Replace the value of a key; errors as `FileStateStore.save`."""
+        try:
+            self._client.set(self._prefix + _checked(key), _sealed(value))
+        except (redis.RedisError, OSError) as error:
+            raise StateError(f"{self._name}: {_said(error)}; the state cannot be kept") from None
 
 
 class MemoryStateStore:
@@ -98,8 +151,42 @@ class MemoryStateStore:
 
     def load(self, key: str) -> bytes | None:
         """Return the value of a key, None where there is none."""
-        return self._values.get(key)
+        return self._values.get(_checked(key))
 
     def save(self, key: str, value: bytes) -> None:
         """Replace the value of a key."""
-        self._values[key] = bytes(value)
+        self._values[_checked(key)] = bytes(value)
+
+
+def _sealed(value: bytes) -> bytes:
+    """Return a value with the line that vouches for it."""
+    return b" ".join((_MAGIC, hashlib.sha256(value).hexdigest().encode())) + b"\n" + value
+
+
+def _opened(kept: bytes, place: str) -> bytes:
+    """Return the value that was sealed, or refuse it."""
+    head, newline, value = kept.partition(b"\n")
+    magic, _, told = head.partition(b" ")
+    if not newline or magic != _MAGIC:
+        raise StateError(f"{place}: no state of this program; move it away to start afresh")
+    found = hashlib.sha256(value).hexdigest()
+    if told != found.encode():
+        raise StateError(
+            f"{place}: its checksum is {found[:12]}..., not the {told[:12].decode('ascii', 'replace')}... that it was "
+            "saved with; restore it, or move it away to start afresh"
+        )
+    return value
+
+
+def _checked(key: str) -> str:
+    """Return a key that is one."""
+    if _KEY.fullmatch(key) is None:
+        raise ValueError(f"{key!r} is no key; use letters, digits, dots, dashes")
+    return key
+
+
+def _said(error: Exception) -> str:
+    """Return what kind of error it was; its text may hold the password."""
+    if isinstance(error, redis.AuthenticationError):
+        return "user or password is refused"
+    return f"no answer ({type(error).__name__})"

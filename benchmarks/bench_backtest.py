@@ -114,7 +114,9 @@ def ensemble(networks: list[Network]) -> Policy:
     """Return networks as a policy, as if they had been loaded."""
     artifacts: list[Any] = []
     for number, network in enumerate(networks):
-        manifest = SimpleNamespace(model_id=f"random-{number}", sha256=str(number), actions=ActionSpec())
+        manifest = SimpleNamespace(
+            model_id=f"random-{number}", sha256=str(number), calibration=None, actions=ActionSpec()
+        )
         artifacts.append(SimpleNamespace(network=network, manifest=manifest))
     return OnnxEnsemble(artifacts)
 

@@ -1,240 +1,142 @@
 """Implementation shortfall of the styles of execution on recorded markets, fees apart and included.
 
-**Recorded book** (a perpetual, BTCUSDT, 2024-08-08, 5.7 minutes): the engine's own matching on the recorded book,
-quotes and trades. A market order walks the book; a resting one waits for its place in the queue. Assumed: 10 ms to the
-venue; nobody reacts to our orders, and what we take is there again at the book's next update. Orders overlap in time,
-and the market fell by 0.2 % in these minutes: sides are reported together, so that the fall cancels out.
+Parents are worked by `core.parent`, the code that trades; what they get is told by `benchmarks.tape`, where all
+assumptions stand. The engine's matching is not used: on this recording it gave large resting orders five times the
+volume that was traded at their price or through it, because a displayed size is there again at every update.
 
-**Recorded trades** (no book; a day each of a perpetual and a spot pair): a stated model, which `_TradeVenue` is.
-
-The grid of start times and sizes was written down before the first run. Parents are worked by `core.parent`.
+The grid of start times, sides and sizes was fixed before the first run; how orders are matched was mended twice after
+looking at results (the engine's resting fills, and what `benchmarks.tape` says of waiting). Orders overlap in time and
+share one market, so they are fewer independent observations than they are orders; the perpetual's book is 5.7 minutes
+of one day. Fees are those of perpetuals (`configs/base.toml`) everywhere, on the spot pair too.
 """
 
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from decimal import Decimal
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
-from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
-from nautilus_trader.common import LoggerConfig, LogLevel
-from nautilus_trader.execution import MakerTakerFeeModel, StaticLatencyModel
-from nautilus_trader.model import (
-    AccountType,
-    BookType,
-    ClientOrderId,
-    Currency,
-    ExecAlgorithmId,
-    InstrumentId,
-    Money,
-    OmsType,
-    OrderSide,
-    Quantity,
-    StrategyId,
-    Venue,
-)
-from nautilus_trader.trading import Strategy, StrategyConfig
 from rich.console import Console
 from rich.table import Table
 
 import configs
-from adapters.instruments import InstrumentInfo, default_instruments, to_engine
+from adapters.instruments import InstrumentInfo, default_instruments, load_exchange_info, parse_exchange_info
 from benchmarks.__main__ import Row, main
-from benchmarks.recordings import BOOK, read_book
-from core.bars import bar_type
-from core.faults import Faults, recorded
-from core.messages import ParentEnded, ended_topic
-from core.parent import ExecutionParams
+from benchmarks.recordings import BOOK, DAYS, SHARED, Recording, read_book, read_day
+from benchmarks.tape import Tape
+from configs.schema import AppConfig
+from core.parent import Parent, ParentOrder, Style
 from core.shortfall import Shortfall, shortfall, summarised
-from core.slices import parent_of
-from strategies.execution import SLICER, Slicer, WorkedInstrument
+from core.slices import seed_of
 
 SECOND = 1_000_000_000
-STYLES = ("market", "twap", "participation", "limit")
-HORIZON_SECONDS = 60
-EVERY_SECONDS = 10
 SHARES = (0.001, 0.01, 0.1)
 """Sizes, as shares of the volume traded in a horizon on average."""
-SETTINGS = (
-    "execution.slices=6",
-    f"execution.duration_seconds={HORIZON_SECONDS}",
-    "execution.participation_rate=0.1",
-    "execution.interval_seconds=1",
-    f"execution.chase_timeout_seconds={HORIZON_SECONDS}",
-    "execution.chase_moves=60",
-    "execution.slippage_cap_bps=15",
-)
-LATENCY_NS = 10_000_000
+STYLES: tuple[Style | None, ...] = (None, "twap", "participation", "limit")
+FILTERS = {
+    "APEUSDT": ("um", SHARED / "exchange_info" / "usdm-exchangeInfo-20260331-reserialised.json.gz"),
+    "PEPEUSDT": ("spot", SHARED / "exchange_info" / "spot-exchangeInfo-20240908.json.gz"),
+}
 
 
-class Wanted(NamedTuple):
-    """A parent of the grid: ``lots`` signed, ``share`` its size class."""
+class Case(NamedTuple):
+    """A market and its grid: orders are worked for ``horizon`` seconds and begin every ``every`` seconds."""
 
     name: str
-    at_ns: int
-    lots: int
-    share: float
+    market: Recording
+    info: InstrumentInfo
+    horizon: int
+    every: int
 
 
-class _Owner(Strategy):
-    """Sends the parents of the grid and keeps what came of them."""
-
-    def __new__(cls, **_: object) -> Self:
-        return super().__new__(cls, StrategyConfig(strategy_id=StrategyId("BENCH-001")))
-
-    def __init__(self, *, info: InstrumentInfo, style: str, wanted: Sequence[Wanted], faults: Faults) -> None:
-        self.faults = faults
-        self.arrival: dict[str, float] = {}
-        self.ending: dict[str, float] = {}
-        self.fills: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
-        self._info = info
-        self._style = style
-        self._wanted = {parent.name: parent for parent in wanted}
-        self._instrument = InstrumentId.from_str(info.id)
-
-    @recorded
-    def on_start(self) -> None:
-        self.subscribe_topic(ended_topic(self._info.id), self.on_ended)
-        for parent in self._wanted.values():
-            self.clock.set_time_alert_ns(parent.name, parent.at_ns)
-
-    @recorded
-    def on_time_event(self, event: Any) -> None:
-        parent = self._wanted[event.name]
-        self.arrival[event.name] = self._mid()
-        side = OrderSide.BUY if parent.lots > 0 else OrderSide.SELL
-        quantity = Quantity.from_decimal(abs(parent.lots) * self._info.lot)
-        worked: dict[str, Any] = {}
-        if self._style != "market":
-            worked["exec_algorithm_id"] = ExecAlgorithmId(SLICER)
-            worked["exec_algorithm_params"] = {"style": self._style, "arrival": repr(self.arrival[event.name])}
-        name = ClientOrderId(event.name)
-        self.submit_order(self.order_factory.market(self._instrument, side, quantity, client_order_id=name, **worked))
-
-    @recorded
-    def on_ended(self, message: object) -> None:
-        assert isinstance(message, ParentEnded)
-        self.ending[message.client_order_id] = self._mid()
-
-    @recorded
-    def on_order_filled(self, event: Any) -> None:
-        fill = (event.last_qty.as_double(), event.last_px.as_double(), event.commission.as_double())
-        self.fills[parent_of(str(event.client_order_id))].append(fill)
-
-    def _mid(self) -> float:
-        quote: Any = self.cache.quote(self._instrument)
-        return (quote.bid_price.as_double() + quote.ask_price.as_double()) / 2.0
-
-    def costs(self) -> Iterator[tuple[float, Shortfall]]:
-        """Yield size class and shortfall of every parent."""
-        for name, parent in self._wanted.items():
-            fills = np.array(self.fills.get(name, [])).reshape(-1, 3)
-            yield (
-                parent.share,
-                shortfall(
-                    side=1 if parent.lots > 0 else -1,
-                    wanted=abs(parent.lots) * float(self._info.lot),
-                    decision_price=self.arrival[name],
-                    arrival_price=self.arrival[name],
-                    quantity=fills[:, 0],
-                    price=fills[:, 1],
-                    fees=float(fills[:, 2].sum()),
-                    ending_price=self.ending.get(name, self.arrival[name]),
-                ),
-            )
+def _cases() -> list[Case]:
+    if not BOOK.is_file():
+        return []
+    bitcoin = next(i for i in default_instruments(market="um") if i.id == "BTCUSDT-PERP.BINANCE")
+    cases = [Case("BTCUSDT book", read_book(BOOK), bitcoin, 60, 10)]
+    for symbol, path in DAYS.items():
+        kind, source = FILTERS[symbol]
+        infos = parse_exchange_info(load_exchange_info(str(source)), market=kind)
+        info = next(i for i in infos if i.raw_symbol == symbol)
+        cases.append(Case(f"{symbol} trades", read_day(path), info, 300, 900))
+    return cases
 
 
-def _work(style: str, data: list[Any], wanted: Sequence[Wanted], info: InstrumentInfo) -> list[tuple[float, Shortfall]]:
-    """Return the shortfalls of all parents in one style, on the recorded book."""
-    faults = Faults()
-    engine = BacktestEngine(BacktestEngineConfig(logging=LoggerConfig(stdout_level=LogLevel.ERROR), run_analysis=False))
-    engine.add_venue(
-        Venue("BINANCE"),
-        OmsType.NETTING,
-        AccountType.MARGIN,
-        [Money(10_000_000_000, Currency.from_str("USDT"))],
-        default_leverage=Decimal(1),
-        fee_model=MakerTakerFeeModel(Decimal("0.0002"), Decimal("0.0005")),
-        latency_model=StaticLatencyModel(LATENCY_NS),
-        book_type=BookType.L2_MBP,
-        bar_execution=False,
-        trade_execution=True,
-        queue_position=True,
+def _config(horizon: int) -> AppConfig:
+    return configs.load(
+        "backtest",
+        [
+            "execution.slices=6",
+            f"execution.duration_seconds={horizon}",
+            "execution.participation_rate=0.1",
+            "execution.interval_seconds=1",
+            f"execution.chase_timeout_seconds={horizon}",
+            "execution.chase_moves=60",
+            "execution.slippage_cap_bps=15",
+        ],
     )
-    engine.add_instrument(to_engine(info))
-    worked = WorkedInstrument(
-        instrument=info.filters(), lot=str(info.lot), tick=str(info.tick), bar_type=bar_type(info.id, "1m"),
-        bar_ns=60 * SECOND,
-    )  # fmt: skip
-    engine.add_exec_algorithm(Slicer(instruments={info.id: worked}, params=_params(), faults=faults))
-    owner = _Owner(info=info, style=style, wanted=wanted, faults=faults)
-    engine.add_strategy(owner)
-    engine.add_data(data, validate=False, sort=True)
-    engine.run()
-    costs = list(owner.costs())
-    engine.dispose()
-    if faults:
-        raise RuntimeError(faults.first)
+
+
+def _measured(case: Case, share: float, style: Style | None) -> list[Shortfall]:
+    """Return the shortfalls of all orders of one size in one style; None is a single market order."""
+    market, lot = case.market, float(case.info.lot)
+    config = _config(case.horizon)
+    params = config.execution.params()
+    if style is None:
+        params = params._replace(slices=1)
+    first, last = int(market.ts[0]), int(market.ts[-1])
+    volume = float(np.sum(market.size)) * case.horizon * SECOND / (last - first)
+    lots = max(round(share * volume / lot), case.info.min_lots)
+    costs = []
+    for at in range(first + 5 * SECOND, last - (case.horizon + 10) * SECOND, case.every * SECOND):
+        row = max(int(np.searchsorted(market.ts, at, side="right")) - 1, 0)
+        arrival = float(market.bid[row] + market.ask[row]) / 2.0
+        for side in (1, -1):
+            wanted = ParentOrder(
+                style or "twap", side, lots, arrival, case.info.filters(), reduce_only=False,
+                seed=seed_of(f"{at}{side:+d}"), start_ns=at,
+            )  # fmt: skip
+            tape = Tape(market, Parent(wanted, params))
+            fills = tape.play()
+            quantity = np.array([fill.lots * lot for fill in fills])
+            price = np.array([fill.price for fill in fills])
+            rate = np.array([config.costs.maker_bps if fill.maker else config.costs.taker_bps for fill in fills])
+            costs.append(
+                shortfall(
+                    side=side,
+                    wanted=lots * lot,
+                    decision_price=arrival,
+                    arrival_price=arrival,
+                    quantity=quantity,
+                    price=price,
+                    fees=float(np.sum(quantity * price * rate)) * 1e-4,
+                    ending_price=tape.mid(tape.ended_ns),
+                )
+            )
     return costs
 
 
-def _params() -> ExecutionParams:
-    return configs.load("backtest", list(SETTINGS)).execution.params()
-
-
-def _grid(data: list[Any], info: InstrumentInfo) -> list[Wanted]:
-    """Return the parents: every ten seconds, as long as a horizon and ten seconds are left, both sides, all sizes."""
-    first, last = data[0].ts_init, data[-1].ts_init
-    volume = sum(item.size.as_double() for item in data if type(item).__name__ == "TradeTick")
-    horizon_lots = volume / ((last - first) / SECOND) * HORIZON_SECONDS / float(info.lot)
-    starts = range(first + 5 * SECOND, last - (HORIZON_SECONDS + 10) * SECOND, EVERY_SECONDS * SECOND)
-    return [
-        Wanted(f"P{number}-{side:+d}-{size}", at, side * max(round(share * horizon_lots), 1), share)
-        for number, at in enumerate(starts)
-        for side in (1, -1)
-        for size, share in enumerate(SHARES)
-    ]
-
-
-def _shown(title: str, found: dict[tuple[float, str], list[Shortfall]]) -> None:
-    """Print the table of a market: price alone, and with fees and what was missed."""
-    table = Table("size", "style", "orders", "median", "mean", "5 %", "95 %", "fees", "total", "filled", title=title)
-    for (share, style), costs in found.items():
-        price = summarised([cost.price + cost.opportunity for cost in costs])
-        assert price is not None
-        fees, total, filled = (float(np.mean(column)) for column in zip(*((c.fees, c.total, c.filled) for c in costs)))
-        numbers = (price.median, price.mean, price.low, price.high, fees, total)
-        table.add_row(f"{share:.1%}", style, str(price.orders), *(f"{n:+.2f}" for n in numbers), f"{filled:.1%}")
-    Console(width=120, stderr=True).print(table)
-
-
-def _rows(market: str, found: dict[tuple[float, str], list[Shortfall]]) -> list[Row]:
-    """Return a row for every size and style: the mean shortfall, fees and what was missed included."""
-    return [
-        {
-            "row": f"shortfall, {market}, {style}, size {share:.1%}",
-            "value": float(np.mean([cost.total for cost in costs])),
-            "unit": "bps",
-            "goal": "",
-        }
-        for (share, style), costs in found.items()
-    ]
-
-
 def rows() -> list[Row]:
-    """Measure every style on the recorded markets that are here."""
-    if not BOOK.is_file():
-        return []
-    info = next(i for i in default_instruments(market="um") if i.id == "BTCUSDT-PERP.BINANCE")
-    data = read_book(BOOK, info.id)
-    wanted = _grid(data, info)
-    found: dict[tuple[float, str], list[Shortfall]] = {(share, style): [] for share in SHARES for style in STYLES}
-    for style in STYLES:
-        for share, cost in _work(style, data, wanted, info):
-            found[share, style].append(cost)
-    _shown("BTCUSDT perpetual, recorded book, bps against the arrival mid", found)
-    return _rows("recorded book", found)
+    """Measure every style and size on every recorded market; the value of a row is the mean, all costs included."""
+    found: list[Row] = []
+    for case in _cases():
+        table = Table(
+            "size", "style", "orders", "median", "mean", "5 %", "95 %", "fees", "missed", "all, mean", "filled",
+            title=f"{case.name}: shortfall in bps against the arrival mid; 5 % to 95 % without fees",
+        )  # fmt: skip
+        for share in SHARES:
+            for style in STYLES:
+                costs = _measured(case, share, style)
+                price = summarised([cost.price + cost.opportunity for cost in costs])
+                if price is None:
+                    continue
+                columns = zip(*((c.fees, c.opportunity, c.total, c.filled) for c in costs), strict=True)
+                fees, missed, total, filled = (float(np.mean(column)) for column in columns)
+                shown = (price.median, price.mean, price.low, price.high, fees, missed, total)
+                name = style or "market"
+                table.add_row(f"{share:.1%}", name, str(price.orders), *(f"{n:+.2f}" for n in shown), f"{filled:.1%}")
+                label = f"shortfall, {case.name}, {name}, {share:.1%}"
+                found.append({"row": label, "value": total, "unit": "bps", "goal": ""})
+        Console(width=120, stderr=True).print(table)
+    return found
 
 
 if __name__ == "__main__":

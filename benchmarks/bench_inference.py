@@ -49,7 +49,7 @@ def ensemble(networks: list[Network]) -> OnnxEnsemble:
     artifacts: list[Any] = []
     for number, network in enumerate(networks):
         actions = ActionSpec(kind="discrete" if network.head == "softmax" else "continuous")
-        manifest = SimpleNamespace(model_id=str(number), sha256=str(number), actions=actions)
+        manifest = SimpleNamespace(model_id=str(number), sha256=str(number), calibration=None, actions=actions)
         artifacts.append(SimpleNamespace(network=network, manifest=manifest))
     return OnnxEnsemble(artifacts)
 

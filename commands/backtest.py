@@ -37,6 +37,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--start", help="decide from this ISO date or time (UTC) on (default: all after warm-up)")
     parser.add_argument("--end", help="up to this ISO date or time (UTC) (default: the end of the data)")
     parser.add_argument("--models", nargs="+", type=Path, metavar="DIR", help="model artifacts (default: the demo's)")
+    parser.add_argument("--arrive", action="append", default=[], dest="arrivals", metavar="TIME=DIR",
+                        help="drop a model artifact in at this ISO time (UTC), repeatable")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE",
                         help="override one value of the configuration, repeatable")  # fmt: skip
     parser.add_argument("--out", type=Path, help="directory of the run's files (default: a new one of catalog/runs)")
@@ -113,7 +115,26 @@ def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Rep
             f"--out {args.out} exists and is not empty: a run is not overwritten, choose another directory"
         )
     out = args.out or Path(config.catalog.runs_path) / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return Replay(config=config, catalog=catalog, instruments=names, start_ns=start, end_ns=end, out=out, models=models)
+    return Replay(
+        config=config,
+        catalog=catalog,
+        instruments=names,
+        start_ns=start,
+        end_ns=end,
+        out=out,
+        models=models,
+        arrivals=tuple(_arrival(text) for text in args.arrivals),
+    )
+
+
+def _arrival(text: str) -> tuple[int, Path]:
+    """Return the time and the directory of ``TIME=DIR``."""
+    time, given, folder = text.partition("=")
+    if not given or not Path(folder).is_dir():
+        raise UsageError(
+            f"--arrive {text!r} names no directory; give TIME=DIR, as in 2024-01-20T06:00=catalog/models/x"
+        )
+    return parse_time(time, "--arrive"), Path(folder)
 
 
 def _series(catalog: Path, config: AppConfig) -> dict[str, Series]:

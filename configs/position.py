@@ -49,10 +49,10 @@ class Exits(Section, frozen=True, kw_only=True):
 
     stop_atr: Annotated[float, Meta(ge=0.5, le=20.0, description="first protective stop")]
     min_stop_fraction: Annotated[
-        float, Meta(ge=0.0, le=0.02, description="share of the price that the first stop is away at least")
+        float, Meta(ge=0.001, le=0.02, description="share of the price that a stop is set away at least")
     ]
     max_stop_fraction: Annotated[
-        float, Meta(ge=0.02, le=0.5, description="share of the price that it is away at most", extra=SAFER_IS_LOWER)
+        float, Meta(ge=0.02, le=0.5, description="share of price that the first is away at most", extra=SAFER_IS_LOWER)
     ]
     break_even_atr: Annotated[
         float, Meta(ge=0.0, le=50.0, description="profit from which the stop pays for entry and exit; 0 = off")

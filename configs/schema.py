@@ -14,6 +14,7 @@ from msgspec import Meta
 from configs.breaker import Breaker
 from configs.execution import Execution
 from configs.invariants import Invariants
+from configs.orders import Orders
 from configs.position import Exits, Sizing
 from configs.risk import Risk
 from configs.section import SAFER_IS_HIGHER, Section, shown
@@ -25,6 +26,7 @@ from core.decision import DecisionParams
 from core.ensemble import METHODS, TallyParams
 from core.errors import ConfigError
 from core.invariants import Limits
+from core.serving import ServingParams
 
 __all__ = [
     "SECTIONS",
@@ -124,7 +126,7 @@ class Ensemble(Section, frozen=True, kw_only=True):
     ]
     weights: Annotated[
         tuple[Annotated[float, Meta(ge=0.0, le=100.0)], ...],
-        Meta(description="of each model, for the method performance; empty: all alike"),
+        Meta(description="of each model, for the method performance, until it has earned its own; empty: all alike"),
     ]
 
 
@@ -166,6 +168,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     breaker: Breaker
     serving: Serving
     execution: Execution
+    orders: Orders
     invariants: Invariants
     costs: Costs
     backtest: Backtest
@@ -192,6 +195,11 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             min_agreement=rules.min_agreement,
             min_confidence=rules.min_confidence,
         )
+
+    def serving_params(self) -> ServingParams:
+        """Return the rules of the roster."""
+        costs = self.cost_params()
+        return self.serving.params(cost=costs.taker + costs.away, learned=self.ensemble.method == "performance")
 
     def cost_params(self) -> CostParams:
         """Return the costs as fractions of notional."""
@@ -228,7 +236,7 @@ SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
         Market, Catalog, Download, Ensemble, Sizing, Exits, Risk,
-        Breaker, Serving, Execution, Invariants, Costs, Backtest, Sample,
+        Breaker, Serving, Execution, Orders, Invariants, Costs, Backtest, Sample,
     )
 }  # fmt: skip
 """The sections of `AppConfig` by name, in order."""

@@ -22,6 +22,7 @@ from core.exits import (
     break_even,
     exit_reason,
     first_stop,
+    has_room,
     moved_stop,
     taken_lots,
 )
@@ -142,7 +143,7 @@ def decide(
     if held > 0:
         size = min(size, held + largest_add(position.last_lots, params.sizing))
         planned = _nearest(side, planned, stop, break_even(side, position.entry_price, cost))
-        if size <= held or position.takes > 0 or not _has_room(side, market.close, planned, params.exits):
+        if size <= held or position.takes > 0 or not has_room(side, market.close, planned, params.exits):
             return Decided(lots, stop, EXIT_NONE, PYRAMIDING)
     proposal = Proposal(side, size, held, position.entry_price, planned, position.adds)
     allowed, verdict = allowed_lots(proposal, market, account, memory, at, instrument, params.risk)
@@ -151,7 +152,7 @@ def decide(
     if held > 0:
         average = (held * position.entry_price + (allowed - held) * market.close) / allowed
         planned = _nearest(side, planned, planned, break_even(side, average, cost))
-        if not _has_room(side, market.close, planned, params.exits):
+        if not has_room(side, market.close, planned, params.exits):
             return Decided(lots, stop, EXIT_NONE, PYRAMIDING)
     return Decided(side * allowed, planned, EXIT_NONE, verdict)
 
@@ -194,10 +195,3 @@ def _closing(
 def _nearest(side: int, first: float, second: float, third: float) -> float:
     """Return the stop that is nearest to the price, of a long the highest."""
     return side * max(side * first, side * second, side * third)
-
-
-@inlined
-def _has_room(side: int, close: float, stop: float, params: ExitParams) -> bool:
-    """Return whether a stop that an add moves stands on the losing side of the close, and not too near."""
-    distance = side * (close - stop)
-    return distance > 0.0 and distance >= params.min_stop_fraction * close

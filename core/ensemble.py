@@ -15,6 +15,7 @@ __all__ = [
     "NO_AGREEMENT",
     "NO_QUORUM",
     "PERFORMANCE",
+    "QUORUM_LOST",
     "SIGNALLED",
     "TIE",
     "UNSURE",
@@ -28,20 +29,23 @@ FloatArray = npt.NDArray[np.float64]
 MAJORITY, CONFIDENCE, PERFORMANCE = 0, 1, 2
 METHODS: dict[str, int] = {"majority": MAJORITY, "confidence": CONFIDENCE, "performance": PERFORMANCE}
 
-SIGNALLED, NO_QUORUM, TIE, NO_AGREEMENT, UNSURE = 0, 1, 2, 3, 4
+SIGNALLED, NO_QUORUM, TIE, NO_AGREEMENT, UNSURE, QUORUM_LOST = 0, 1, 2, 3, 4, 5
 ABSTENTIONS: dict[int, str] = {
     SIGNALLED: "",
     NO_QUORUM: "no_quorum",
     TIE: "tie",
     NO_AGREEMENT: "no_agreement",
     UNSURE: "unsure",
+    QUORUM_LOST: "quorum_lost",
 }
+"""Why nothing is to be opened. No quorum: too few were sure enough; quorum lost: too few have a weight at all."""
 
 
 class TallyParams(NamedTuple):
     """How votes become a signal.
 
-    ``method``: weights of the votes: all 1 (majority), the vote's confidence, or the model's performance weight;
+    ``method``: what a vote weighs: as much as any (majority), its confidence, or as much as the model has earned
+    (performance); the model's weight comes on top;
     ``quorum``: voters needed; ``min_vote_confidence``: a model less sure than this does not vote;
     ``min_agreement``: weight share that the winning direction needs; ``min_confidence``: of the signal.
     """
@@ -76,7 +80,7 @@ def tally(levels: FloatArray, confidences: FloatArray, weights: FloatArray, para
     levels, confidences : float64[N]
         Votes as decoded by `core.actions`. NaN, and a confidence below the limit, do not vote.
     weights : float64[N]
-        Performance weights, used by that method alone; not above 0 does not vote.
+        Of the models, by stage and performance; one not above 0 does not vote, whatever the method.
     params : TallyParams
         The rules.
 
@@ -90,15 +94,16 @@ def tally(levels: FloatArray, confidences: FloatArray, weights: FloatArray, para
     total = np.zeros(3)
     strength = np.zeros(3)
     trust = np.zeros(3)
-    voters = 0
+    voters = able = 0
     for i in range(levels.shape[0]):
+        weight = weights[i]
+        if not weight > 0.0:
+            continue
+        able += 1
         if not np.isfinite(levels[i]) or not confidences[i] >= params.min_vote_confidence:
             continue
-        weight = 1.0
         if params.method == CONFIDENCE:
-            weight = confidences[i]
-        elif params.method == PERFORMANCE:
-            weight = weights[i]
+            weight *= confidences[i]
         if not weight > 0.0:
             continue
         side = int(np.sign(levels[i])) + 1
@@ -107,7 +112,7 @@ def tally(levels: FloatArray, confidences: FloatArray, weights: FloatArray, para
         strength[side] += weight * levels[i]
         trust[side] += weight * confidences[i]
     if voters < params.quorum or voters == 0:
-        return Tally(0.0, 0.0, 0.0, voters, NO_QUORUM)
+        return Tally(0.0, 0.0, 0.0, voters, QUORUM_LOST if able < params.quorum or able == 0 else NO_QUORUM)
     best = int(np.argmax(total))
     agreement = total[best] / total.sum()
     confidence = trust[best] / total[best] * agreement

@@ -13,6 +13,7 @@ __all__ = [
     "DUST",
     "EXIT_NONE",
     "EXIT_REASONS",
+    "INHERITED",
     "MAX_HOLDING",
     "MAX_TAKES",
     "PARTIAL_TAKE",
@@ -24,6 +25,7 @@ __all__ = [
     "break_even",
     "exit_reason",
     "first_stop",
+    "has_room",
     "moved_stop",
     "stop_reason",
     "taken_lots",
@@ -39,6 +41,7 @@ BREAK_EVEN = 6
 DUST = 7
 SIGNAL_EXIT = 10
 BREAKER_EXIT = 11
+INHERITED = 12
 
 EXIT_REASONS: dict[int, str] = {
     EXIT_NONE: "",
@@ -51,12 +54,13 @@ EXIT_REASONS: dict[int, str] = {
     DUST: "dust",
     SIGNAL_EXIT: "signal",
     BREAKER_EXIT: "breaker",
+    INHERITED: "inherited",
 }
 """Closed list of exit reasons by code.
 
 ``partial_take`` is the one that leaves a position; ``break_even`` and ``trailing_stop`` are stops that had been moved;
 ``signal``: the ensemble no longer wants it; ``breaker``: trading is HALTED; ``dust``: it is worth less than the
-exchange's smallest order.
+exchange's smallest order; ``inherited``: it was found at the start, and the configuration closes such.
 """
 
 MAX_TAKES = 3
@@ -69,7 +73,7 @@ class ExitParams(NamedTuple):
     ``stop_atr``: of the first stop; ``trail_atr``: of the trailing stop (0 = off), once the close is
     ``trail_start_atr`` beyond the entry; ``take_profit_atr``: profit at which the position is closed (0 = off);
     ``max_holding_bars``: decision bars; ``min_stop_fraction`` and ``max_stop_fraction``: the first stop is no nearer
-    and no farther than these shares of the price, and no add brings it nearer than the former; ``break_even_atr``:
+    and no farther than these shares of the price, and none is moved nearer than the former; ``break_even_atr``:
     profit from which the stop stands at least at break-even (0 = off); ``take_atr`` and ``take_fraction``: profits at
     which a share of the first size is taken, one after the other (0 = off).
     """
@@ -147,17 +151,23 @@ def moved_stop(
         return first_stop(side, close, atr, params)
     stop = stop_price
     profit = side * (close - entry_price)
+    least = params.min_stop_fraction * close
     if params.break_even_atr > 0.0 and profit >= params.break_even_atr * atr:
-        stop = _nearer(side, close, stop, break_even(side, entry_price, cost))
+        candidate = break_even(side, entry_price, cost)
+        if side * (candidate - stop) > 0.0 and has_room(side, close, candidate, params):
+            stop = candidate
     if params.trail_atr > 0.0 and profit >= params.trail_start_atr * atr:
-        stop = _nearer(side, close, stop, close - side * params.trail_atr * atr)
+        candidate = close - side * max(params.trail_atr * atr, least)
+        if side * (candidate - stop) > 0.0 and side * (close - candidate) > 0.0:
+            stop = candidate
     return stop
 
 
 @inlined
-def _nearer(side: int, close: float, stop: float, candidate: float) -> float:
-    """Return the nearer of two stops to the price, as long as it is not at or beyond it."""
-    return candidate if side * (candidate - stop) > 0.0 and side * (close - candidate) > 0.0 else stop
+def has_room(side: int, close: float, stop: float, params: ExitParams) -> bool:
+    """Return whether a stop stands on the losing side of the close, and not so near that the venue would refuse it."""
+    distance = side * (close - stop)
+    return distance > 0.0 and distance >= params.min_stop_fraction * close
 
 
 @inlined
@@ -182,7 +192,7 @@ def stop_reason(position: Position, cost: float) -> int:
 
     ``position`` before the fill; ``cost`` as in `break_even`.
     """
-    if position.first_stop in {0.0, position.stop_price}:
+    if position.first_stop == 0.0 or position.stop_price == position.first_stop:  # noqa: PLR1714 - a set allocates
         return STOP_LOSS
     side = 1 if position.lots > 0 else -1
     if position.stop_price == break_even(side, position.entry_price, cost):

@@ -61,8 +61,8 @@ class Judgement(msgspec.Struct, frozen=True):
 class Evidence(NamedTuple):
     """The rows that belong to one decision.
 
-    ``decision``; ``orders`` and ``fills`` of the order that it sent, in order of time; ``model_ids`` in the order of the
-    votes; ``sizing`` of the run, None where unknown.
+    ``decision``; ``orders`` and ``fills`` of the order that it sent, in order of time; ``model_ids`` in the order of
+    the votes; ``sizing`` of the run, None where unknown.
     """
 
     decision: Row

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.bars import DAY_NS, Bars, Funding, interval_ns
-from core.compiled import compiled, inlined
+from core.compiled import compiled
 from core.errors import ConfigError, DataError
 from core.feature_state import CLOSES, RANK_WINDOW, TIMEFRAME_BARS, TIMEFRAMES, Columns, S, new_state
 from core.feature_step import BAD_PRICE, BAD_TIME, BAD_VOLUME, CLOSED, HOLE, OFF_GRID, OPEN, add_funding, step
@@ -162,10 +162,10 @@ def _new_state(spec: FeatureSpec) -> FloatArray:
     )
 
 
-@inlined
-def minutes_to_funding(ts_close: int) -> float:
-    """Return the minutes from a time (ns UTC) to the next multiple of eight hours; 480 where one is now."""
-    return (_SETTLEMENT_NS - ts_close % _SETTLEMENT_NS) / _MINUTE_NS
+def minutes_to_funding(ts_close: IntArray) -> FloatArray:
+    """Return the minutes from times (ns UTC) to the next multiple of eight hours; 480 where one is now."""
+    minutes: FloatArray = (_SETTLEMENT_NS - ts_close % _SETTLEMENT_NS) / _MINUTE_NS
+    return minutes
 
 
 @compiled
@@ -267,7 +267,7 @@ class Window:
             float(state[S.volatility_rank]),
             previous_close(state),
             float(state[S.funding_rate]),
-            minutes_to_funding(self.ts_close),
+            float(minutes_to_funding(np.array(self.ts_close))),
         )
 
     @property

@@ -29,6 +29,8 @@ __all__ = [
     "trip_topic",
 ]
 
+NEVER_NS = 2**63 - 1
+
 Severity = Literal["info", "warning", "critical"]
 
 
@@ -210,7 +212,8 @@ class Signal(msgspec.Struct, frozen=True):
     """The ensemble's word at a closed decision bar.
 
     ``level`` in [-1, 1]; ``tradable`` False where the ensemble abstained or the window is not fit; ``levels`` and
-    ``confidences`` the votes in model order; market context as in `core.decision.Market`.
+    ``confidences`` the votes, ``models`` whose they are and ``weights`` what each counted, in one order; from
+    ``expires_ns`` on it is not to be traded any more; market context as in `core.decision.Market`.
     """
 
     instrument_id: str
@@ -231,3 +234,6 @@ class Signal(msgspec.Struct, frozen=True):
     levels: tuple[float, ...]
     confidences: tuple[float, ...]
     observation_hash: str
+    models: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    expires_ns: int = NEVER_NS

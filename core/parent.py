@@ -181,7 +181,7 @@ class Parent:
         if left == 0 or self.outcome:
             return
         self._sent -= left
-        if refusal and not post_only and not self._stopping:
+        if refusal and not post_only and self._stopping != "canceled":
             self._stopping, self.reason = "rejected", refusal
         if self.order.style == "limit":
             self._chase = chase.ended(self._chase, refused=bool(refusal), post_only=post_only)

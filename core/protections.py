@@ -87,8 +87,8 @@ class Protections(NamedTuple):
     """What the memory says at a decision.
 
     ``entries_24h``, ``entries_today`` (UTC day); ``bars_since_entry``; ``calm_bars_missing`` before volatility no
-    longer pauses; ``loss_streak`` losses in a row; ``streak_bars_left``, ``stop_bars_left``, ``profit_bars_left`` of the
-    pauses. Bars are decision bars, the present one included.
+    longer pauses; ``loss_streak`` losses in a row; ``streak_bars_left``, ``stop_bars_left``, ``profit_bars_left`` of
+    the pauses. Bars are decision bars, the present one included.
     """
 
     entries_24h: int

@@ -1,23 +1,52 @@
 """What the shells need from outside, typed here, handed in by the run files."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FlowSource", "Journal", "Policy", "StateStore"]
+from core.serving import Candidate
+
+__all__ = ["FlowSource", "Journal", "ModelSource", "Offer", "Policy", "StateStore"]
 
 
 class Policy(Protocol):
-    """N models as one callable."""
+    """N models as one callable, which can be exchanged between two calls."""
 
     @property
-    def model_ids(self) -> tuple[str, ...]:
-        """Names of the models, in the order of the votes."""
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The models, in the order of the votes."""
+
+    def prepare(self, candidates: Sequence[Candidate]) -> None:
+        """Begin to build the next set of models, off the path of decisions."""
+
+    def swap(self) -> bool:
+        """Take the next set if it is whole, carry over what its models remember, and return whether that was done.
+
+        Raises
+        ------
+        AutotradeError
+            Where it could not be built; the set stays as it is.
+        """
 
     def vote(self, observation: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return the level and the confidence of each model's vote, float64[N] each, for an observation float32[D]."""
+
+
+class Offer(NamedTuple):
+    """A model came, went, or was refused with a reason; of one that was refused only the name is known."""
+
+    kind: Literal["arrived", "withdrawn", "refused"]
+    candidate: Candidate
+    reason: str = ""
+
+
+class ModelSource(Protocol):
+    """Where models come from while others serve."""
+
+    def offers(self, ts_ns: int, seen: int) -> Sequence[Offer]:
+        """Return the offers known at ``ts_ns`` after the first ``seen`` ones. Never blocks."""
 
 
 class FlowSource(Protocol):

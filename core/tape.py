@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from core.bars import Bars, Funding
 from core.errors import DataError
-from core.features import FeatureFrame
+from core.features import FeatureFrame, minutes_to_funding
 
 __all__ = ["MS_NS", "C", "Clock", "R", "Row", "Tape", "new_tape"]
 
@@ -31,6 +31,7 @@ class Row(NamedTuple):
     volatility_rank: int
     previous_close: int
     funding_rate: int
+    minutes_to_funding: int
     ready: int
     open_after: int
     low_after: int
@@ -110,8 +111,9 @@ def new_tape(bars: Bars, frame: FeatureFrame, funding: Funding | None, *, base_n
     after[: len(inner), 0] = bars.open[inner]
     after[: len(inner), 1] = np.minimum.reduceat(bars.low, inner)
     after[: len(inner), 2] = np.maximum.reduceat(bars.high, inner)
-    market = [getattr(frame, name)[whole] for name in Row._fields[: R.open_after]]
     ts_close = frame.ts_close[whole]
+    market = [getattr(frame, name)[whole] for name in Row._fields[: R.minutes_to_funding]]
+    market += [minutes_to_funding(ts_close), frame.ready[whole]]
     known = Funding(np.empty(0, dtype=np.int64), np.empty(0)) if funding is None else funding
     late = known.ts >= bars.ts_close[0]
     ts, rate = known.ts[late], known.rate[late]

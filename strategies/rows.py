@@ -41,7 +41,7 @@ def decision_row(
     """
     said = spoken(memory, 0, params.risk)
     row = msgspec.structs.asdict(signal)
-    for name in ("previous_close", "funding_rate", "minutes_to_funding"):
+    for name in ("previous_close", "funding_rate", "minutes_to_funding", "expires_ns"):
         del row[name]
     return row | {
         "equity": account.equity,

@@ -13,7 +13,7 @@ from configs.section import settings_of
 ROOT = Path(__file__).parents[1]
 
 PACKAGES = ("core", "configs", "adapters", "actors", "strategies", "training", "commands", "benchmarks")
-ROOTS = ("cli", "run_backtest", "run_study")
+ROOTS = ("cli", "composition", "run_backtest", "run_study")
 OURS = {*PACKAGES, *ROOTS}
 
 MAY_IMPORT = {
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "commands": OURS - {"benchmarks"},
     "benchmarks": OURS,
     "cli": OURS - {"benchmarks"},
+    "composition": {"actors", "strategies", "adapters", "configs", "core"},
     "run_backtest": OURS - {"benchmarks", "training", "run_study"},
     "run_study": OURS - {"benchmarks"},
 }

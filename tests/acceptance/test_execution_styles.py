@@ -1,6 +1,7 @@
 """Each style of execution in the real engine, on made-up quotes and trades and on real minutes."""
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -152,6 +153,9 @@ def test_a_chase_follows_the_market_no_more_often_and_no_further_than_it_may():
     assert len(placed) == 4, "once, and three moves"
     prices = [order.price.as_double() for order in placed]
     assert prices == sorted(prices)
+    for before, after in pairwise(run.slices("P1")):
+        [gone] = [event for event in run.events if event[:2] == ("canceled", str(before.client_order_id))]
+        assert 0 <= after.ts_init - gone[2] < SECOND // 100, "placed anew as soon as the old one is gone, never before"
     taken = run.slices("P1")[-1]
     assert taken.time_in_force.name == "IOC"
     assert taken.price.as_double() == 1002.0
@@ -169,6 +173,15 @@ def test_a_chase_never_pays_beyond_the_cap_and_reports_the_rest(side):
     assert (end.outcome, end.unfilled_lots) == ("timed_out", 500)
     for order in run.slices("P1"):
         assert side * (order.price.as_double() - 1000.0) <= 1.5
+
+
+def test_an_order_that_cannot_be_sliced_is_a_fault_and_after_it_what_rests_is_cancelled():
+    asks = [ask(500), ask(500, at=10, name="P2-E1")]
+    run = work("limit", asks, [quotes([1000.0] * 60)], "execution.chase_timeout_seconds=50")
+    assert "P2-E1 cannot be sliced" in run.faults.first
+    assert run.ended["P1"].outcome == "canceled"
+    assert (run.ended["P1"].ts_event - START) / SECOND <= 13
+    assert run.position == 0
 
 
 @pytest.mark.parametrize("style", STYLES)

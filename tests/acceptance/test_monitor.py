@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from nautilus_trader.model import ClientOrderId, OrderSide, Price, Quantity
 
+import composition
 import configs
-import run_backtest
 from actors.ensemble import EnsembleActor
 from actors.monitor import Monitor
 from actors.risk import RiskActor
@@ -17,7 +17,7 @@ from configs.schema import AppConfig
 from core.errors import AutotradeError
 from core.invariants import INVARIANTS
 from core.messages import RiskState, Signal
-from run_backtest import Replay
+from run_backtest import Replay, run_backtest
 from strategies.rl import RLStrategy
 
 BTC, ETH = "BTCUSDT-PERP.BINANCE", "ETHUSDT-PERP.BINANCE"
@@ -45,7 +45,7 @@ def play(
         policies={name: ScriptedPolicy(script) for name, script in levels.items()},
         report=False,
     )
-    run_backtest.run_backtest(replay)
+    run_backtest(replay)
     return {kind: pd.read_parquet(out / f"{kind}.parquet") for kind in ("decisions", "fills", "alerts", "breaker")}
 
 
@@ -165,20 +165,20 @@ DEFECTS = {
 
 
 def test_every_invariant_has_a_planted_defect():
-    assert list(sorted(DEFECTS)) == sorted(invariant.name for invariant in INVARIANTS)
+    assert sorted(DEFECTS) == sorted(invariant.name for invariant in INVARIANTS)
 
 
 @pytest.mark.parametrize(("name", "planted"), DEFECTS.items(), ids=DEFECTS)
 def test_a_planted_defect_fails_the_run_by_the_name_of_its_invariant(history, tmp_path, monkeypatch, name, planted):
     where, defect = planted
-    monkeypatch.setattr(AppConfig if where == "decision_params" else run_backtest, where, defect)
+    monkeypatch.setattr(AppConfig if where == "decision_params" else composition, where, defect)
     with pytest.raises(AutotradeError, match=rf"proves nothing.* invariant {name} violated: {BTC}: "):
         play(history, tmp_path, {BTC: LONG_THEN_FLAT}, 8)
 
 
 def test_a_stop_that_could_open_a_position_fails_the_run(history, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_backtest, "RLStrategy", StopsThatOpen)
-    with pytest.raises(AutotradeError, match="invariant overprotected violated: .* is not reduce-only"):
+    monkeypatch.setattr(composition, "RLStrategy", StopsThatOpen)
+    with pytest.raises(AutotradeError, match=r"invariant overprotected violated: .* is not reduce-only"):
         play(history, tmp_path, {BTC: LONG_THEN_FLAT}, 2)
 
 
@@ -195,8 +195,8 @@ def test_where_a_violation_is_not_fatal_it_freezes_trips_alerts_and_is_written_d
             told.append((topic, message))
             super().publish_message(topic, message)
 
-    monkeypatch.setattr(run_backtest, "Monitor", Tolerant)
-    monkeypatch.setattr(run_backtest, "RLStrategy", SendsMore)
+    monkeypatch.setattr(composition, "Monitor", Tolerant)
+    monkeypatch.setattr(composition, "RLStrategy", SendsMore)
     run = play(history, tmp_path, {BTC: [1.0]}, 3)
     topics = [topic for topic, _ in told]
     assert topics == ["entries.freeze", "breaker.trip", "alerts"]
@@ -229,9 +229,9 @@ def test_the_checker_looks_at_what_it_is_for(history, tmp_path, monkeypatch):
             looks.append((now, self._cache_lots(name), len(self._open_orders(name))))
             super()._look(name, now, **more)
 
-    monkeypatch.setattr(run_backtest, "Monitor", Counting)
+    monkeypatch.setattr(composition, "Monitor", Counting)
     run = play(history, tmp_path, {BTC: LONG_THEN_FLAT}, 8)
-    assert {ts for ts in run["fills"].ts_event} <= {now for now, *_ in looks}, "at each fill"
+    assert set(run["fills"].ts_event) <= {now for now, *_ in looks}, "at each fill"
     held = [(now, orders) for now, lots, orders in looks if lots != 0]
     assert any(orders == 1 for _, orders in held)
     last = run["fills"].ts_event.max()

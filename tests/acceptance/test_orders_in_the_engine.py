@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 import adapters.replay_stream
+import composition
 import configs
-import run_backtest
 from adapters.scripted_policy import ScriptedPolicy
-from run_backtest import Replay
+from run_backtest import Replay, run_backtest
 from strategies.rl import RLStrategy
 
 BTC, ETH = "BTCUSDT-PERP.BINANCE", "ETHUSDT-PERP.BINANCE"
@@ -34,7 +34,7 @@ def play(
         policies={name: ScriptedPolicy(script) for name, script in levels.items()},
         report=False,
     )
-    run_backtest.run_backtest(replay)
+    run_backtest(replay)
     return {kind: pd.read_parquet(out / f"{kind}.parquet") for kind in ("decisions", "orders", "fills", "equity")}
 
 
@@ -61,16 +61,14 @@ class RefusedStops(RLStrategy):
     def submit_order(self, order, **more):
         if order.order_type.name == "STOP_MARKET" and not RefusedStops.refused:
             RefusedStops.refused = True
-            event = SimpleNamespace(client_order_id=order.client_order_id, ts_event=order.ts_init, reason="-2021")
-            self._record_order = lambda *_, **__: None
+            event = SimpleNamespace(client_order_id=order.client_order_id, ts_event=order.ts_init, reason="-4045")
             self.on_order_rejected(event)
-            del self._record_order
             return
         super().submit_order(order, **more)
 
 
 def test_a_position_whose_stop_is_refused_is_closed_at_once(history, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_backtest, "RLStrategy", RefusedStops)
+    monkeypatch.setattr(composition, "RLStrategy", RefusedStops)
     run = play(history, tmp_path, {BTC: [1.0]}, "2024-01-21")
     entry, leave = run["fills"].iloc[0], run["fills"].iloc[1]
     assert (entry.purpose, leave.purpose, leave.lots_after) == ("entry", "exit", 0)

@@ -11,7 +11,10 @@ import pytest
 import configs
 from adapters.catalog import instrument, read_bars, read_funding
 from adapters.scripted_policy import ScriptedPolicy
+from configs.schema import AppConfig
 from core.bars import interval_ns
+from core.breaker import HALTED, STATES
+from core.decision import DecisionParams
 from core.features import compute_features, feature_spec
 from core.observation import POSITION_COLUMNS, observe, position_inputs
 from core.simulation import X, replay
@@ -25,8 +28,17 @@ TOLERANCE = 1e-9
 BOLD = (
     "risk.loss_per_trade=0.03", "risk.daily_drawdown=0.10", "sizing.volatility_target=2.0", "exits.stop_atr=1.5",
     "exits.trail_atr=1.0", "exits.trail_start_atr=0.5", "exits.take_profit_atr=6.0", "exits.max_holding_bars=24",
-    "risk.max_entries_per_day=12",
+    "risk.max_entries_per_day=12", "exits.break_even_atr=1.0", "exits.partial_takes=[1.5, 0.3, 3.0, 0.4]",
+    "sizing.add_fraction=0.7", "risk.max_adds=3",
 )  # fmt: skip
+
+
+class Cautious(AppConfig, frozen=True, kw_only=True):
+    """A configuration whose day ends at a drawdown of 0.6 %, which no file may choose: the breaker acts often."""
+
+    def decision_params(self) -> DecisionParams:
+        params = super().decision_params()
+        return params._replace(risk=params.risk._replace(daily_drawdown=0.006, auto_rearm=1))
 
 
 def ns(text: str) -> int:
@@ -129,6 +141,25 @@ def test_the_same_actions_earn_the_same_in_the_environment_and_in_the_engine(
     assert summary["funding"] == pytest.approx(-path[-1, X.funding], abs=1e-5)
     worst = f"{difference.max():.1e}"
     print(f"{closes} closes, {summary['fills']} fills: equity within {worst}, {same:.2%} of observations equal")
+
+
+def test_the_breaker_closes_between_decisions_at_the_same_fills_in_the_environment_and_in_the_engine(history, tmp_path):
+    config = configs.load("backtest", ["ensemble.quorum=1", "exits.stop_atr=6.0", *BOLD[:3], *BOLD[-4:]])
+    config = Cautious(**{name: getattr(config, name) for name in config.__struct_fields__})
+    span = ("2024-01-01", "2024-03-10")
+    levels = script(7_000, 4)
+    _, path, _ = simulated(history, config, levels, *span)
+    replayed(history, config, levels, *span, tmp_path)
+    engine, fills = (pd.read_parquet(tmp_path / f"{kind}.parquet") for kind in ("equity", "fills"))
+    minute = fills.ts_event // 60_000_000_000 % 15
+    between = ((fills.exit_reason == "breaker") & (minute != 0)).sum()
+    worst = np.abs(engine.equity.to_numpy() / path[:, X.equity] - 1.0).max()
+    print(
+        f"{between} positions closed between decisions, {(path[:, X.gate] == HALTED).sum()} closes halted: {worst:.1e}"
+    )
+    assert between > 2
+    assert worst < TOLERANCE
+    np.testing.assert_array_equal([STATES.index(state) for state in engine.state], path[:, X.gate])
 
 
 def test_parity_is_seen_to_fail_when_costs_differ(history, tmp_path):

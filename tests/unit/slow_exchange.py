@@ -14,6 +14,7 @@ from core.features import FeatureFrame
 from core.orders import stop_price
 from core.protections import close_trade, new_memory, open_bar, record_entry
 from core.situation import Account, Market, Position
+from core.tape import new_tape
 
 MINUTE = 60_000_000_000
 DAY = 1440 * MINUTE
@@ -212,3 +213,20 @@ def random_market(seed, *, decisions=60, per_decision=5, missing=0.02, wildness=
     )
     due = ORIGIN + MINUTE * np.sort(rng.choice(n, size=n // 12, replace=False)).astype(np.int64)
     return bars, frame, Funding(due[due > bars.ts_close[0]], rng.normal(0.0002, 0.001, (due > bars.ts_close[0]).sum()))
+
+
+def steady(prices, *, funding=(), atr=10.0, per_decision=1):
+    """Return a tape of so many base bars a decision bar, each flat unless given as a tuple (o, h, l, c)."""
+    rows = [p if isinstance(p, tuple) else (p, p, p, p) for p in prices]
+    columns = [np.array(c, dtype=float) for c in zip(*rows, strict=True)]
+    n = len(rows)
+    ts = ORIGIN + MINUTE * np.arange(1, n + 1, dtype=np.int64)
+    bars = Bars(ts, *columns, np.ones(n), np.full(n, np.nan))
+    last = np.arange(per_decision - 1, n, per_decision)
+    m = len(last)
+    frame = FeatureFrame(
+        ts[last], np.zeros((m, 1), np.float32), columns[3][last], np.full(m, atr), np.full(m, 0.5), np.zeros(m),
+        np.zeros(m), np.zeros(m), np.full(m, True), last,
+    )  # fmt: skip
+    due = Funding(np.array([t for t, _ in funding], np.int64), np.array([r for _, r in funding]))
+    return new_tape(bars, frame, due, base_ns=MINUTE)

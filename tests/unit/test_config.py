@@ -13,7 +13,6 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from msgspec import inspect
 
 import configs
@@ -23,6 +22,7 @@ from configs.section import Setting, settings_of
 from core.bars import INTERVALS_NS
 from core.ensemble import METHODS
 from core.errors import ConfigError
+from tests.unit.config_trees import trees
 
 HERE = Path(configs.__file__).parent
 ROOT = HERE.parent
@@ -73,55 +73,6 @@ def overlay(tmp_path: Path, environment: str, text: str) -> Path:
     folder = shutil.copytree(HERE, tmp_path / "configs", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (folder / f"{environment}.toml").write_text(text)
     return folder
-
-
-def values(setting: Setting) -> st.SearchStrategy:
-    """Draw any value that a setting allows, whole numbers for fractions included."""
-    match setting.type:
-        case inspect.BoolType():
-            return st.booleans()
-        case inspect.IntType(ge=low, le=high):
-            return st.integers(low, high)
-        case inspect.FloatType(ge=low, le=high):
-            return (
-                st.floats(low, high) | st.integers(math.ceil(low), math.floor(high))
-                if high >= 1
-                else st.floats(low, high)
-            )
-        case inspect.LiteralType(values=words):
-            return st.sampled_from(words)
-        case inspect.VarTupleType(item_type=inspect.Metadata(type=inspect.FloatType(ge=low, le=high))):
-            return st.lists(st.floats(low, high), max_size=5).map(tuple)
-        case inspect.VarTupleType(item_type=inspect.LiteralType(values=words)):
-            return st.lists(st.sampled_from(words), max_size=5, unique=True).map(tuple)
-        case _:
-            return st.nothing()
-
-
-@st.composite
-def trees(draw: st.DrawFn) -> AppConfig:
-    """Draw a whole configuration; names, paths and intervals from short lists."""
-    config = configs.load("backtest")
-    base, decision = draw(st.sampled_from([("1m", "15m"), ("1m", "1m"), ("5m", "1h"), ("3m", "1d")]))
-    special = {
-        "market.base_interval": base,
-        "market.decision_interval": decision,
-        "market.instruments": draw(st.sampled_from([("BTCUSDT.BINANCE",), ("ETHUSDT-PERP.BINANCE", "X1.BINANCE")])),
-        "exits.partial_takes": draw(st.sampled_from([(), (2.5, 0.5), (1.0, 0.2, 2.0, 0.3, 4.0, 0.5)])),
-        "catalog.path": draw(st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=1)),
-    }
-    sections = {}
-    for name, section in SECTIONS.items():
-        drawn = msgspec.structs.asdict(getattr(config, name))
-        for setting in settings_of(section):
-            if setting.path in special:
-                drawn[setting.name] = special[setting.path]
-            elif not values(setting).is_empty:
-                drawn[setting.name] = draw(values(setting))
-        sections[name] = drawn
-    least = min(sections["sizing"]["full_confidence"], sections["ensemble"]["min_confidence"])
-    sections["ensemble"]["min_confidence"] = least
-    return AppConfig(environment="backtest", **{name: SECTIONS[name](**drawn) for name, drawn in sections.items()})
 
 
 # ---------------------------------------------------------------------------------------------- the schema itself
@@ -230,10 +181,6 @@ def test_a_wrong_type_is_refused_in_code(setting, wrong):
         ("market.base_interval=1h", 'market.decision_interval: "15m" is not a multiple of market.base_interval "1h"'),
         ("market.decision_interval=1m\nrisk.x=3", 'market.decision_interval: "1m\\nrisk.x=3" is not known'),
         ("ensemble.weights=[1, -1]", "ensemble.weights[1]: -1 is below the limit 0.0; choose 0 to 100"),
-        ("exits.partial_takes=[2, 0.5, 4]", "exits.partial_takes: 3 numbers are not pairs; give a profit and a share each"),
-        ("exits.partial_takes=[1,0.1,2,0.1,3,0.1,4,0.1]", "exits.partial_takes: 4 pairs are above the limit 3; choose"),
-        ("exits.partial_takes=[3,0.5,2,0.5]", "exits.partial_takes: the profits [3.0, 2.0] do not rise; put the nearest"),
-        ("exits.partial_takes=[1,0.5,2,0.6]", "exits.partial_takes: the shares sum to 1.1, above the limit 1; choose"),
         ("sizing.full_confidence=0.1", "sizing.full_confidence: 0.1 is below ensemble.min_confidence 0.35; choose"),
         ("download.um_url=fapi.binance.com", 'download.um_url: "fapi.binance.com" is not of the wanted form'),
     ],
@@ -395,14 +342,9 @@ def test_parameters_of_the_core_are_the_configuration_in_the_units_of_the_core(c
     assert risk.pyramiding == config.risk.pyramiding
     assert sizing.min_confidence == config.tally_params().min_confidence == config.ensemble.min_confidence
     assert config.tally_params().method == METHODS[config.ensemble.method]
-    pairs = zip(exits.take_atr, exits.take_fraction, strict=True)
-    assert tuple(x for pair in pairs for x in pair if x > 0.0) == config.exits.partial_takes
-    taken = {name: getattr(exits, name) for name in ("take_atr", "take_fraction")}
-    whole = {"partial_takes": config.exits.partial_takes}
-    assert exits._asdict() | whole == msgspec.structs.asdict(config.exits) | taken
     for part, section in ((sizing, config.sizing), (risk, config.risk), (config.tally_params(), config.ensemble)):
         for name in set(part._fields) & set(section.__struct_fields__) - {"method"}:
             assert getattr(part, name) == getattr(section, name)
     for part in (sizing, exits, risk, costs):
         for name, kind in get_type_hints(type(part)).items():
-            assert type(getattr(part, name)) is kind, name
+            assert type(getattr(part, name)) is (get_origin(kind) or kind), name

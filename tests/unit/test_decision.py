@@ -1,9 +1,6 @@
 """The decision kernel against its written promises."""
 
-from dataclasses import dataclass
-
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import pytest
 
 from core.breaker import ACTIVE, HALTED, REDUCING
 from core.decision import (
@@ -12,7 +9,16 @@ from core.decision import (
     DecisionParams,
     decide,
 )
-from core.exits import MAX_HOLDING, STOP_LOSS, TAKE_PROFIT, ExitParams
+from core.exits import (
+    DUST,
+    EXIT_NONE,
+    MAX_HOLDING,
+    PARTIAL_TAKE,
+    STOP_LOSS,
+    TAKE_PROFIT,
+    ExitParams,
+    break_even,
+)
 from core.protections import new_memory, open_bar, record_entry
 from core.risk import RiskParams
 from core.rules import (
@@ -55,6 +61,7 @@ def decided(
     position=FLAT,
     account=ACCOUNT,
     params=PARAMS,
+    instrument=INSTRUMENT,
     bars_before=100,
     entries=0,
 ):
@@ -64,7 +71,7 @@ def decided(
         record_entry(memory, 0, params.risk)
     for _ in range(bars_before if entries else 0):
         open_bar(memory, 0, TS, 0.5, params.risk)
-    return decide(level, confidence, tradable, market, position, account, memory, 0, INSTRUMENT, params)
+    return decide(level, confidence, tradable, market, position, account, memory, 0, instrument, params)
 
 
 def test_a_full_long_holds_the_volatility_targeted_share_of_equity_when_no_limit_binds():
@@ -110,7 +117,9 @@ def test_a_halted_gate_closes_and_a_reducing_gate_opens_nothing():
     long = Position(50, 49_900.0, 48_000.0, 5)
     assert decided(position=long, account=ACCOUNT._replace(state=HALTED)) == (0, 0.0, BREAKER_EXIT, ALLOWED)
     assert decided(account=ACCOUNT._replace(state=HALTED)).verdict == NOT_ACTIVE
-    reducing = decided(position=long, account=ACCOUNT._replace(state=REDUCING))
+    winning = Position(50, 48_900.0, 48_000.0, 5, first_lots=50, last_lots=50)
+    assert decided(position=winning).target_lots == 75
+    reducing = decided(position=winning, account=ACCOUNT._replace(state=REDUCING))
     assert (reducing.target_lots, reducing.verdict) == (50, NOT_ACTIVE)
     assert decided(level=0.2, position=long, account=ACCOUNT._replace(state=REDUCING)).target_lots == 20
 
@@ -132,74 +141,102 @@ def test_a_trailing_stop_moves_only_towards_the_price():
 def test_a_small_change_of_size_is_left_alone():
     held = Position(45, 49_900.0, 49_000.0, 5)
     assert decided(level=0.5, position=held).target_lots == 45, "50 are wanted, within a quarter of 45"
-    assert decided(level=0.5, position=held._replace(lots=39)).target_lots == 50
+    winning = Position(39, 49_500.0, 49_000.0, 5, first_lots=39, last_lots=39)
+    assert decided(level=0.5, position=winning).target_lots == 50
     assert decided(level=0.3, position=held).target_lots == 30
 
 
-@dataclass
-class Case:
-    level: float
-    confidence: float
-    tradable: bool
-    market: Market
-    position: Position
-    account: Account
+COST = 0.0008
+WINNING = Position(40, 49_000.0, 48_200.0, 5, first_stop=48_200.0, first_lots=40, last_lots=40)
+TAKING = PARAMS._replace(
+    exits=PARAMS.exits._replace(trail_atr=0.0, take_atr=(2.0, 4.0, 0.0), take_fraction=(0.3, 0.5, 0.0))
+)
 
 
-@st.composite
-def cases(draw):
-    close = draw(st.floats(10.0, 100_000.0))
-    atr = close * draw(st.floats(1e-5, 0.05))
-    lots = draw(st.integers(-400, 400))
-    entry = close * draw(st.floats(0.8, 1.2)) if lots else 0.0
-    stop = close * draw(st.floats(0.8, 1.2)) if lots else 0.0
-    return Case(
-        draw(st.floats(-1.0, 1.0)), draw(st.floats(0.0, 1.0)), draw(st.booleans()),
-        Market(close, atr, draw(st.floats(0.0, 3.0)), draw(st.floats(0.0, 1.0))),
-        Position(lots, entry, stop, draw(st.integers(0, 200))),
-        Account(draw(st.floats(0.0, 1e6)), draw(st.floats(0.0, 1e5)), draw(st.sampled_from(range(3)))),
-    )  # fmt: skip
-
-
-@settings(max_examples=1500, deadline=None)
-@given(cases())
-def test_whatever_comes_in_no_limit_is_broken(case):
-    memory = new_memory(PARAMS.risk)
-    open_bar(memory, 0, TS, case.market.volatility_rank, PARAMS.risk)
-    result = decide(
-        case.level,
-        case.confidence,
-        case.tradable,
-        case.market,
-        case.position,
-        case.account,
-        memory,
-        0,
-        INSTRUMENT,
-        PARAMS,
+@pytest.mark.parametrize("side", [1, -1])
+def test_an_add_is_half_of_the_last_at_most_and_brings_the_stop_of_the_whole_to_break_even(side):
+    entry = 50_000.0 - side * 1_000.0
+    held = WINNING._replace(lots=side * 40, entry_price=entry, stop_price=entry - side * 800.0)
+    result = decided(
+        level=side, position=held, params=TAKING._replace(exits=PARAMS.exits._replace(take_profit_atr=0.0))
     )
-    before, after = case.position.lots, result.target_lots
-    risk = PARAMS.risk
-    assert before * after >= 0, "a decision never reverses"
-    if abs(after) > abs(before):
-        notional = abs(after) * INSTRUMENT.lot * case.market.close
-        assert case.account.state == ACTIVE
-        assert case.tradable
-        assert case.level * after > 0
-        assert notional + case.account.other_notional <= risk.max_capital * case.account.equity * (1 + 1e-6)
-        assert (abs(after) - abs(before)) * INSTRUMENT.lot * case.market.close >= INSTRUMENT.min_notional * (1 - 1e-9)
-        side = 1 if after > 0 else -1
-        added = abs(after) - abs(before)
-        loss = (
-            added
-            * INSTRUMENT.lot
-            * (side * (case.market.close - result.stop_price) + 2 * risk.exit_cost * case.market.close)
-        )
-        held_loss = side * (case.position.entry_price - result.stop_price) + risk.exit_cost * case.market.close
-        loss += abs(before) * INSTRUMENT.lot * max(held_loss, 0.0) if before else 0.0
-        assert loss <= risk.loss_per_trade * case.account.equity * (1 + 1e-6)
-        assert side * (case.market.close - result.stop_price) > 0, "the stop stands on the losing side"
-    if before != 0 and after != 0 and case.position.stop_price > 0:
-        assert (result.stop_price - case.position.stop_price) * before >= 0, "a stop never moves away"
-    if after == 0:
-        assert result.stop_price == 0.0
+    assert result.target_lots == side * 60, "80 are wanted, the last add was of 40"
+    average = (40 * entry + 20 * 50_000.0) / 60
+    leaving = average * (1 + side * COST) / (1 - side * COST)
+    assert leaving == break_even(side, average, COST)
+    fresh, trailed = 50_000.0 - side * 4 * 200.0, 50_000.0 - side * 3 * 200.0
+    assert result.stop_price == side * max(side * fresh, side * trailed, side * leaving)
+    paid = COST * (60 * average + 60 * leaving)
+    assert side * 60 * (leaving - average) == pytest.approx(paid), "left at break-even nothing is lost"
+
+
+def test_the_stop_of_an_add_is_at_break_even_of_the_whole_where_that_is_nearest():
+    near = WINNING._replace(entry_price=49_700.0, stop_price=48_900.0)
+    result = decided(position=near)
+    assert result.target_lots == 60
+    assert result.stop_price == break_even(1, (40 * 49_700.0 + 20 * 50_000.0) / 60, COST) > 49_700.0
+
+
+def test_no_add_is_made_without_profit_without_room_after_a_take_or_of_an_unknown_size():
+    assert decided(position=WINNING).target_lots == 60
+    for position in (
+        WINNING._replace(entry_price=50_010.0),
+        WINNING._replace(entry_price=49_950.0),
+        WINNING._replace(takes=1),
+        WINNING._replace(first_lots=0, last_lots=0),
+        WINNING._replace(last_lots=1),
+    ):
+        result = decided(position=position)
+        assert (result.target_lots, result.verdict) == (40, PYRAMIDING), position
+    roomy = PARAMS._replace(exits=PARAMS.exits._replace(min_stop_fraction=0.02))
+    assert decided(position=WINNING, params=roomy).verdict == PYRAMIDING, "break-even is nearer than 2 %"
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_parts_of_the_profit_are_taken_level_by_level_and_shrink_alone(side):
+    held = Position(side * 40, 50_000.0 - side * 900.0, 50_000.0 - side * 1_700.0, 5, first_lots=40, last_lots=40)
+    first = decided(level=side, position=held, params=TAKING)
+    assert (first.target_lots, first.exit_code) == (side * 28, PARTIAL_TAKE)
+    second = decided(level=side, position=held._replace(lots=side * 28, takes=1), params=TAKING)
+    assert (second.target_lots, second.exit_code) == (side * 8, PARTIAL_TAKE), "half of the first size"
+    third = decided(level=side, position=held._replace(lots=side * 8, takes=2), params=TAKING)
+    assert (third.target_lots, third.exit_code) == (side * 8, EXIT_NONE)
+    assert decided(level=side, tradable=False, position=held, params=TAKING) == first, "an exit asks no signal"
+    near = held._replace(entry_price=50_000.0 - side * 399.0)
+    assert decided(level=side, position=near, params=TAKING).exit_code == EXIT_NONE
+    exact = held._replace(entry_price=50_000.0 - side * 400.0)
+    assert decided(level=side, position=exact, params=TAKING).exit_code == PARTIAL_TAKE
+
+
+def test_a_part_that_would_leave_less_than_the_smallest_order_takes_the_whole():
+    small = Position(4, 49_100.0, 48_300.0, 5, takes=1, first_lots=5, last_lots=5)
+    assert decided(position=small, params=TAKING) == (2, 48_300.0, PARTIAL_TAKE, ALLOWED), "2 lots are worth 100"
+    dearer = INSTRUMENT._replace(min_notional=101.0)
+    assert decided(position=small, params=TAKING, instrument=dearer) == (0, 0.0, TAKE_PROFIT, ALLOWED)
+    coarse = INSTRUMENT._replace(min_lots=3)
+    assert decided(position=small, params=TAKING, instrument=coarse).exit_code == TAKE_PROFIT
+
+
+def test_dust_is_closed_whole_whatever_the_smallest_order_is():
+    dust = Position(1, 50_000.0, 49_000.0, 1, first_lots=1, last_lots=1)
+    assert decided(level=0.01, position=dust) == (0, 0.0, DUST, ALLOWED), "50 of 100"
+    assert decided(tradable=False, position=dust._replace(lots=-1, stop_price=51_000.0)).exit_code == DUST
+    coarse = INSTRUMENT._replace(min_lots=3, min_notional=0.0)
+    assert decided(position=dust._replace(lots=2), instrument=coarse).exit_code == DUST
+    assert decided(tradable=False, position=dust._replace(lots=3), instrument=coarse).exit_code == EXIT_NONE
+
+
+def test_a_position_that_filled_a_little_below_the_smallest_order_is_no_dust():
+    least = Position(2, 49_990.0, 49_000.0, 1, first_lots=2, last_lots=2)
+    market = MARKET._replace(close=49_900.0)
+    assert decided(tradable=False, position=least, market=market).exit_code == EXIT_NONE
+    fallen = MARKET._replace(close=49_100.0)
+    assert decided(tradable=False, position=least, market=fallen).exit_code == EXIT_NONE, "worth it at its entry"
+
+
+def test_a_shrinking_below_the_smallest_lot_is_left_alone():
+    coarse = INSTRUMENT._replace(min_lots=12)
+    held = Position(60, 49_900.0, 49_000.0, 5, first_lots=60, last_lots=60)
+    still = PARAMS._replace(sizing=PARAMS.sizing._replace(rebalance_threshold=0.0))
+    assert decided(level=0.5, position=held, params=still).target_lots == 50
+    assert decided(level=0.5, position=held, params=still, instrument=coarse).target_lots == 60

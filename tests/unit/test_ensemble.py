@@ -9,18 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.actions import decode_discrete
+from core.compiled import compiled
 from core.ensemble import (
     CONFIDENCE,
     MAJORITY,
     NO_AGREEMENT,
     NO_QUORUM,
     PERFORMANCE,
+    QUORUM_LOST,
     SIGNALLED,
     TIE,
     UNSURE,
     TallyParams,
     tally,
 )
+from core.sizing import SizingParams, signed_exposure
 
 LEVELS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 
@@ -28,15 +31,16 @@ LEVELS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 def count(votes, weights, params):
     """The same rules, counted slowly."""
     sides = defaultdict(list)
+    able = sum(weight > 0 for weight in weights)
     for (level, confidence), weight in zip(votes, weights, strict=True):
         if math.isnan(level) or confidence < params.min_vote_confidence:
             continue
-        w = {MAJORITY: 1.0, CONFIDENCE: confidence, PERFORMANCE: weight}[params.method]
+        w = weight * {MAJORITY: 1.0, CONFIDENCE: confidence, PERFORMANCE: 1.0}[params.method]
         if w > 0:
             sides[(level > 0) - (level < 0)].append((w, level, confidence))
     voters = sum(map(len, sides.values()))
     if voters < params.quorum or voters == 0:
-        return NO_QUORUM, 0.0, 0.0
+        return (NO_QUORUM if able >= params.quorum else QUORUM_LOST), 0.0, 0.0
     sums = {side: sum(w for w, _, _ in group) for side, group in sides.items()}
     best = max(sums, key=lambda side: sums[side])
     total = sums[best]
@@ -69,7 +73,7 @@ def test_the_tally_counts_as_a_slow_count_does(cast, params, data):
     assert got.abstention == code
     assert got.level == pytest.approx(level, abs=1e-12)
     assert 0.0 <= got.confidence <= 1.0 + 1e-12
-    if code not in {NO_QUORUM, TIE}:
+    if code not in {NO_QUORUM, QUORUM_LOST, TIE}:
         assert got.confidence == pytest.approx(confidence, abs=1e-12)
 
 
@@ -82,6 +86,51 @@ def test_equal_camps_tie_and_abstain():
 def test_weighing_by_confidence_lets_the_surer_half_win():
     params = TallyParams(CONFIDENCE, 1, 0.0, 0.0, 0.0)
     assert tally(np.array([1.0, -1.0]), np.array([0.9, 0.6]), np.ones(2), params).level == 1.0
+
+
+@pytest.mark.parametrize("method", [MAJORITY, CONFIDENCE, PERFORMANCE])
+def test_a_vote_without_weight_changes_nothing_whatever_the_method(method):
+    params = TallyParams(method, 2, 0.1, 0.0, 0.0)
+    levels, confidences, weights = np.array([1.0, 0.5, -1.0]), np.array([0.7, 0.4, 0.99]), np.array([1.0, 0.8, 0.0])
+    assert tally(levels, confidences, weights, params) == tally(levels[:2], confidences[:2], weights[:2], params)
+
+
+def test_an_ensemble_whose_members_are_gone_says_so():
+    params = TallyParams(CONFIDENCE, 2, 0.5, 0.0, 0.0)
+    levels, sure = np.ones(3), np.full(3, 0.9)
+    assert tally(levels, sure, np.array([1.0, 0.0, 0.0]), params).abstention == QUORUM_LOST
+    assert tally(levels, np.array([0.9, 0.4, 0.4]), np.ones(3), params).abstention == NO_QUORUM
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([0.5, 1.0]), st.floats(0.4, 1.0)), min_size=1, max_size=6),
+    st.lists(st.tuples(st.sampled_from([-1.0, -0.5, 0.0]), st.floats(0.4, 1.0)), min_size=1, max_size=3),
+    st.sampled_from([MAJORITY, CONFIDENCE, PERFORMANCE]),
+)
+def test_dissent_shrinks_the_position(united, dissent, method):
+    """Votes beside those that agree never make the position larger: the confidence that sizing reads falls."""
+    params, sizing = TallyParams(method, 1, 0.0, 0.0, 0.0), SizingParams(0.5, 1e9, 0.0, 1.0, 0.0)
+
+    def exposure(votes):
+        levels, confidences = np.array(votes).T.copy()
+        return tally(levels, confidences, np.ones(len(votes)), params), sized(levels, confidences, params, sizing)
+
+    whole, alone = exposure(united)
+    split, beside = exposure(united + dissent)
+    assert whole.agreement == 1.0
+    assert split.agreement < 1.0
+    if split.abstention == SIGNALLED and split.level > 0.0:
+        assert split.level == whole.level
+        assert split.confidence < whole.confidence
+        assert 0.0 < beside < alone
+
+
+@compiled
+def sized(levels, confidences, params, sizing):
+    """The exposure that a tally leads to; below the full confidence every bit of it counts."""
+    told = tally(levels, confidences, np.ones(len(levels)), params)
+    return signed_exposure(told.level, told.confidence, 0.0, sizing)
 
 
 def test_a_broken_model_does_not_vote():

@@ -75,7 +75,8 @@ def test_a_history_and_a_feed_give_the_same_bits(seed, keep, intervals, taker) -
     for row, (i, _, ts_close, features, market, ready) in enumerate(rows):
         assert_same_bits(frame.features[row], features)
         assert (ts_close, ready) == (frame.ts_close[row], frame.ready[row])
-        assert market[:4] == (frame.close[row], frame.atr[row], frame.volatility[row], frame.volatility_rank[row])
+        assert market[:6] == tuple(column[row] for column in frame[2:8])
+        assert market.minutes_to_funding == 480 - ts_close // 60_000_000_000 % 480
         assert frame.last_base[row] == (i if bars.ts_close[i] == ts_close else i - 1)
         assert bars.ts_close[frame.last_base[row]] <= ts_close
 

@@ -2,33 +2,13 @@
 
 from decimal import Decimal
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.costs import ask_ticks, bid_ticks, commission, quote_path
-from core.decision import Decided, Position
-from core.orders import Intent, order_intent, stop_intent, stop_price
+from core.orders import lots_to_quantity, stop_price, stop_trigger
 
 LOT, TICK = Decimal("0.001"), Decimal("0.10")
-
-
-def intent(lots, target):
-    return order_intent(Position(lots, 1.0, 1.0, 1), Decided(target, 0.0, 0, 0), lot=LOT)
-
-
-def test_an_entry_a_reduction_and_a_close_ask_for_the_difference():
-    assert intent(0, 5) == Intent("BUY", Decimal("0.005"), reduce_only=False)
-    assert intent(0, -5) == Intent("SELL", Decimal("0.005"), reduce_only=False)
-    assert intent(5, 2) == Intent("SELL", Decimal("0.003"), reduce_only=True)
-    assert intent(-5, 0) == Intent("BUY", Decimal("0.005"), reduce_only=True)
-    assert intent(5, 7) == Intent("BUY", Decimal("0.002"), reduce_only=False)
-    assert intent(5, 5) is None
-
-
-def test_a_reversal_in_one_order_is_refused():
-    with pytest.raises(ValueError, match="must not reverse 5 lots to -5"):
-        intent(5, -5)
 
 
 @settings(max_examples=400, deadline=None)
@@ -41,11 +21,10 @@ def test_a_stop_is_on_the_tick_and_never_further_away_than_asked(price, lots):
     assert 0 <= distance < TICK
 
 
-def test_a_flat_position_needs_no_stop_and_a_short_one_buys():
-    assert stop_intent(0, 10.0, lot=LOT, tick=TICK) is None
-    short = stop_intent(-7, 100.04, lot=LOT, tick=TICK)
-    assert short is not None
-    assert (short.side, short.quantity, short.trigger_price) == ("BUY", Decimal("0.007"), Decimal("100.0"))
+def test_a_short_position_has_its_stop_rounded_down_and_lots_are_exact():
+    assert stop_trigger(100.04, lots=-7, tick=TICK) == 1_000
+    assert stop_price(100.04, lots=-7, tick=TICK) == Decimal("100.0")
+    assert lots_to_quantity(-7, LOT) == Decimal("0.007")
 
 
 @settings(max_examples=400, deadline=None)

@@ -50,6 +50,16 @@ def test_an_order_above_the_venues_maximum_is_sent_in_parts():
     assert commands == [Order("market", 1_000), Order("market", 1_000), Order("market", 500)]
 
 
+def test_after_a_refusal_nothing_more_is_sent_while_other_slices_are_out():
+    work = parent("participation", 2_500)
+    assert len(work.look(5_000, touch())) == 3
+    work.on_ended(1, refusal="-2019 margin")
+    assert (work.outcome, work.look(6_000, touch())) == ("", [])
+    work.on_filled(2, 1_000)
+    work.on_ended(3)
+    assert (work.outcome, work.reason, work.unfilled_lots) == ("rejected", "-2019 margin", 1_500)
+
+
 def test_a_minimum_notional_does_not_hold_for_what_only_reduces():
     assert len(parent("twap", 50)._plan) == 1, "50 lots are worth 50, and 100 is the minimum"
     assert len(parent("twap", 50, reduce_only=True)._plan) == 5

@@ -7,20 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.bars import Bars, Funding
 from core.breaker import HALTED
 from core.costs import CostParams
 from core.decision import DecisionParams
 from core.errors import DataError
 from core.exits import ExitParams
-from core.features import FeatureFrame
 from core.orders import stop_price
 from core.risk import RiskParams
 from core.simulation import X, replay, stop_ticks, tick_price
 from core.situation import Instrument
 from core.sizing import SizingParams
 from core.tape import new_tape
-from tests.unit.slow_exchange import MINUTE, ORIGIN, WATCHED, random_market, slow_replay
+from tests.unit.slow_exchange import MINUTE, ORIGIN, WATCHED, random_market, slow_replay, steady
 
 INSTRUMENT = Instrument(tick=0.1, lot=0.001, min_lots=1, max_lots=100_000, min_notional=5.0)
 COSTS = CostParams(taker=0.0005, maker=0.0002, away=0.0001)
@@ -102,21 +100,6 @@ def test_a_rule_that_is_another_would_be_noticed(wrong):
     """The comparisons above can fail: each of these rules changes what is compared."""
     (right, _), (other, _) = compare(2, params=LIVELY, **LONG), compare(2, params=wrong, **LONG)
     assert right[-1, X.equity] != other[-1, X.equity]
-
-
-def steady(prices, *, funding=(), stop_atr=2.0, atr=10.0):
-    """Return a tape of one base bar a decision bar, each open = last close unless given as a tuple (o, h, l, c)."""
-    rows = [p if isinstance(p, tuple) else (p, p, p, p) for p in prices]
-    columns = [np.array(c, dtype=float) for c in zip(*rows, strict=True)]
-    n = len(rows)
-    ts = ORIGIN + MINUTE * np.arange(1, n + 1, dtype=np.int64)
-    bars = Bars(ts, *columns, np.ones(n), np.full(n, np.nan))
-    frame = FeatureFrame(
-        ts, np.zeros((n, 1), np.float32), columns[3], np.full(n, atr), np.full(n, 0.5), np.zeros(n), np.zeros(n),
-        np.zeros(n), np.full(n, True), np.arange(n, dtype=np.int64),
-    )  # fmt: skip
-    due = Funding(np.array([t for t, _ in funding], np.int64), np.array([r for _, r in funding]))
-    return new_tape(bars, frame, due, base_ns=MINUTE)
 
 
 def lone(tape, levels, **exits):

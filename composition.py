@@ -1,0 +1,171 @@
+"""What trades, put together: the same components for a replay and for a live node, whatever answers for the outside."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from actors.ensemble import EnsembleActor, EnsembleParams
+from actors.members import Members, MembersParams
+from actors.monitor import Monitor, MonitorParams, WatchedInstrument
+from actors.risk import RiskActor
+from adapters.catalog import InstrumentInfo
+from configs.schema import AppConfig
+from core.bars import bar_type, interval_ns
+from core.faults import Faults
+from core.features import Window, feature_spec
+from core.protocols import FlowSource, Journal, ModelSource, Policy, StateStore
+from core.trader import TraderParams
+from core.witness import Witness
+from strategies.execution import Slicer, WorkedInstrument
+from strategies.rl import RLStrategy, RLStrategyParams
+
+__all__ = ["CURRENCY", "Components", "Outside", "components"]
+
+CURRENCY = "USDT"
+
+
+class Outside(msgspec.Struct, frozen=True, kw_only=True):
+    """What the components need from outside.
+
+    ``policies`` and ``windows`` (fed with the history before the first decision) by instrument; ``models`` that arrive
+    while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
+    the time (ns) of every decision; ``trade_from_ns``: first decision close.
+    """
+
+    policies: Mapping[str, Policy]
+    windows: Mapping[str, Window]
+    flow: FlowSource
+    models: ModelSource
+    store: StateStore | None
+    journal: Journal
+    faults: Faults
+    clock: Callable[[], int]
+    progress: Callable[[int], None]
+    trade_from_ns: int
+
+
+class Components(NamedTuple):
+    """What an engine or a node hosts, in the order in which it is to be added."""
+
+    actors: tuple[Any, ...]
+    exec_algorithms: tuple[Any, ...]
+    strategies: tuple[Any, ...]
+
+    def join(self, host: Any) -> None:
+        """Add everything to an engine or a node."""
+        for algorithm in self.exec_algorithms:
+            host.add_exec_algorithm(algorithm)
+        for actor in self.actors:
+            host.add_actor(actor)
+        for strategy in self.strategies:
+            host.add_strategy(strategy)
+
+
+def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Components:
+    """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
+    witness = Witness(outside.journal)
+    base = config.market.base_interval
+    risk = RiskActor(
+        bar_types={info.id: bar_type(info.id, base) for info in infos},
+        lots={info.id: float(info.lot) for info in infos},
+        venue=config.market.venue,
+        currency=CURRENCY,
+        params=config.breaker_params(),
+        clocks=config.breaker.clocks(),
+        journal=witness,
+        store=outside.store,
+        faults=outside.faults,
+    )
+    return Components(
+        actors=(
+            _monitor(config, infos, witness, outside.faults),
+            risk,
+            *(_ensemble(config, i, outside) for i in infos),
+        ),
+        exec_algorithms=() if config.execution.style == "market" else (_slicer(config, infos, outside.faults),),
+        strategies=tuple(_strategy(config, info, n, witness, outside) for n, info in enumerate(infos, start=1)),
+    )
+
+
+def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> EnsembleActor:
+    """Return who votes on an instrument, and what asks them."""
+    spec = feature_spec(config.market.base_interval, config.market.decision_interval)
+    policy = outside.policies[info.id]
+    params = EnsembleParams(
+        instrument_id=info.id,
+        bar_type=bar_type(info.id, spec.base_interval),
+        lot=float(info.lot),
+        spec=spec,
+        tally=config.tally_params(),
+        max_holding_bars=config.exits.max_holding_bars,
+        decision_ns=interval_ns(spec.decision_interval),
+        expiry_bars=config.serving.signal_expiry_bars,
+        trade_from_ns=outside.trade_from_ns,
+    )
+    members = MembersParams(
+        instrument_id=info.id,
+        serving=config.serving_params(),
+        quorum=config.ensemble.quorum,
+        priors=config.ensemble.weights or (1.0,) * len(policy.candidates),
+    )
+    return EnsembleActor(
+        params,
+        policy=policy,
+        members=Members(members, policy=policy, source=outside.models, store=outside.store, journal=outside.journal),
+        clock=outside.clock,
+        flow=outside.flow,
+        window=outside.windows[info.id],
+        faults=outside.faults,
+        progress=outside.progress,
+    )
+
+
+def _strategy(config: AppConfig, info: InstrumentInfo, number: int, witness: Witness, outside: Outside) -> RLStrategy:
+    """Return the owner of an instrument's position and orders."""
+    trader = TraderParams(
+        instrument_id=info.id,
+        strategy_id=f"RL-{number:03d}",
+        instrument=info.filters(),
+        tick=str(info.tick),
+        peers=config.risk.peers(info.id),
+        decision=config.decision_params(),
+        orders=config.orders.params(config.execution.style),
+    )
+    params = RLStrategyParams(trader=trader, lot=str(info.lot))
+    return RLStrategy(params, journal=witness, faults=outside.faults, store=outside.store)
+
+
+def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, faults: Faults) -> Monitor:
+    """Return what holds everything to the invariants; a run in which one does not hold proves nothing."""
+    base_ns, decision_ns = interval_ns(config.market.base_interval), interval_ns(config.market.decision_interval)
+    params = MonitorParams(
+        instruments={
+            info.id: WatchedInstrument(
+                bar_type=bar_type(info.id, config.market.base_interval),
+                lot=str(info.lot),
+                bars_per_decision=decision_ns // base_ns,
+            )
+            for info in infos
+        },
+        limits=config.invariant_limits(),
+        check_interval_ns=round(config.invariants.check_interval_seconds * 1e9),
+        decision_ns=decision_ns,
+    )
+    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report)
+
+
+def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:
+    """Return what works the orders of a style other than market."""
+    base = config.market.base_interval
+    worked = {
+        info.id: WorkedInstrument(
+            instrument=info.filters(),
+            lot=str(info.lot),
+            tick=str(info.tick),
+            bar_type=bar_type(info.id, base),
+            bar_ns=interval_ns(base),
+        )
+        for info in infos
+    }
+    return Slicer(instruments=worked, params=config.execution.params(), faults=faults)

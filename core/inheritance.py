@@ -1,0 +1,161 @@
+"""What was there before: a snapshot of one's own, and the venue's word, which is right where the two differ."""
+
+import msgspec
+import numpy as np
+
+from core.commands import Command, Query
+from core.desk import Closing, Desk
+from core.exits import INHERITED
+from core.order_states import Event, OrderState
+from core.protection import Protection
+from core.protections import fits
+from core.situation import Position
+from core.tracking import Order, TrackedOrders
+
+__all__ = ["OpenOrder", "TraderState", "inherit", "restore", "snapshot", "take_over"]
+
+
+class OpenOrder(msgspec.Struct, frozen=True):
+    """An order that is open at the venue: ``side`` +1 buy, -1 sell; lots unsigned, in total and filled."""
+
+    order_id: str
+    side: int
+    lots: int
+    filled_lots: int
+    trigger_ticks: int
+    reduce_only: bool
+
+
+class TraderState(msgspec.Struct):
+    """All that a restart must know of a trader; times ns UTC, money in quote currency."""
+
+    position: Position
+    realised: float
+    trade_profit: float
+    trade_equity: float
+    memory: list[float]
+    counted_until_ns: int
+    orders: TrackedOrders
+    protection: Protection
+    closing: Closing | None
+    freezes: dict[str, str]
+    last_price: float
+
+
+def snapshot(desk: Desk) -> TraderState:
+    """Return all that a restart must know."""
+    holding = desk.holding
+    return TraderState(
+        position=holding.position,
+        realised=holding.realised,
+        trade_profit=holding.trade_profit,
+        trade_equity=holding.trade_equity,
+        memory=holding.memory.tolist(),
+        counted_until_ns=holding.counted_until_ns,
+        orders=desk.orders.snapshot(),
+        protection=desk.protection,
+        closing=desk.closing,
+        freezes=desk.freezes,
+        last_price=desk.last_price,
+    )
+
+
+def restore(desk: Desk, state: TraderState) -> None:
+    """Go on from a snapshot; a memory of other limits than today's is forgotten.
+
+    The state is taken over, not copied: decode it afresh for every use.
+    """
+    holding = desk.holding
+    holding.position = state.position
+    holding.realised = state.realised
+    holding.trade_profit, holding.trade_equity = state.trade_profit, state.trade_equity
+    holding.counted_until_ns = state.counted_until_ns
+    memory = np.asarray(state.memory, dtype=np.float64)
+    if fits(memory, desk.params.decision.risk):
+        holding.memory[:] = memory
+    desk.orders.restore(state.orders)
+    desk.protection = state.protection
+    desk.closing = state.closing
+    desk.freezes = state.freezes
+    desk.last_price = state.last_price
+
+
+def inherit(
+    desk: Desk, lots: int, entry_price: float, open_orders: tuple[OpenOrder, ...], now_ns: int
+) -> tuple[Command, ...]:
+    """Begin with what the venue holds and has open.
+
+    Parameters
+    ----------
+    desk : Desk
+        Fresh, or restored from a snapshot.
+    lots, entry_price
+        What the venue holds, signed, and its average price (quote currency).
+    open_orders
+        What is open there, slices of sliced orders among them.
+    now_ns : int
+        When the venue said so: earlier fills are in it.
+
+    Notes
+    -----
+    A known order that is open goes on as the venue has it; one that is not has an unknown fate until the venue is
+    asked. Nobody works a sliced order any more: what is open of it is cancelled. An open order that is not ours is told
+    of and never touched. A position of which nothing is known is adopted or closed, as the configuration says.
+    """
+    out: list[Command] = []
+    known = desk.holding.position.lots * lots > 0
+    found = {order.order_id: order for order in open_orders}
+    for order in list(desk.orders.live.values()):
+        if order.style not in {"market", "stop"}:
+            desk.move(order, Event.CANCEL, now_ns, out)
+        elif order.order_id in found:
+            _go_on(desk, order, found.pop(order.order_id), now_ns, out)
+        else:
+            desk.move(order, Event.TIMEOUT, now_ns, out)
+            out.append(Query(order.order_id))
+    for rest in found.values():
+        parent = desk.orders.find(rest.order_id)
+        if parent is None:
+            out.append(desk.alert(f"{rest.order_id}: an open order that is not ours; it is left alone", now_ns))
+            continue
+        order = Order(rest.order_id, parent.purpose, rest.side, rest.lots, "market", rest.reduce_only)
+        order.filled, order.planned_stop, order.equity = rest.filled_lots, parent.planned_stop, parent.equity
+        order.state = OrderState.ACCEPTED
+        order.submitted_ns = order.since_ns = now_ns
+        desk.orders.add(order)
+        desk.withdraw(order, now_ns, out)
+    if lots != desk.holding.position.lots:
+        text = f"{desk.params.instrument_id}: the venue holds {lots} lots, we knew of {desk.holding.position.lots}"
+        out.append(desk.alert(text, now_ns))
+    _hold(desk, lots, entry_price, now_ns)
+    if lots != 0 and not known and desk.params.orders.inherited == "flatten":
+        desk.want_flat(INHERITED)
+    desk.settle(now_ns, out)
+    out.append(desk.published(now_ns))
+    return tuple(out)
+
+
+def take_over(desk: Desk, lots: int, entry_price: float, now_ns: int) -> tuple[Command, ...]:
+    """Hold what the venue says, where that differs from what was known."""
+    if lots == desk.holding.position.lots:
+        return ()
+    text = f"{desk.params.instrument_id}: the venue holds {lots} lots, not {desk.holding.position.lots}; so be it"
+    out: list[Command] = [desk.alert(text, now_ns)]
+    _hold(desk, lots, entry_price, now_ns)
+    desk.settle(now_ns, out)
+    out.append(desk.published(now_ns))
+    return tuple(out)
+
+
+def _hold(desk: Desk, lots: int, entry_price: float, now_ns: int) -> None:
+    equity = desk.risk.equity if desk.risk is not None else 0.0
+    desk.holding.take_over(lots, entry_price or desk.last_price, equity, now_ns)
+
+
+def _go_on(desk: Desk, order: Order, found: OpenOrder, now_ns: int, out: list[Command]) -> None:
+    """Take a known order as the venue has it."""
+    missed = found.filled_lots - order.filled
+    order.counted_ns = now_ns
+    order.trades[f"found-{now_ns}"] = (now_ns, missed)
+    order.lots, order.filled, order.trigger_ticks = found.lots, found.filled_lots, found.trigger_ticks
+    desk.move(order, Event.FOUND_WORKING, now_ns, out)

@@ -1,0 +1,173 @@
+"""Carries out what a trader asks for: its commands as calls of the engine and rows of the journal."""
+
+from collections import deque
+from typing import Any, Self
+
+import msgspec
+from nautilus_trader.model import ClientOrderId, OrderFilled, OrderSide, StrategyId
+from nautilus_trader.trading import Strategy, StrategyConfig
+
+from core.commands import (
+    Cancel,
+    Command,
+    Modify,
+    Publish,
+    Query,
+    Reconcile,
+    Submit,
+    WriteDecision,
+    WriteFill,
+    WriteOrder,
+)
+from core.faults import Faults
+from core.protocols import Journal, StateStore
+from core.trader import Trader, TraderParams
+from strategies.orders import OrderDesk
+from strategies.rows import decision_row, fill_row, order_row
+
+__all__ = ["Carrier", "RLStrategyParams"]
+
+_WAKE = "wake"
+
+
+class RLStrategyParams(msgspec.Struct, frozen=True, kw_only=True):
+    """One instrument's strategy: what its trader is made with, and a lot as a decimal string."""
+
+    trader: TraderParams
+    lot: str
+
+
+class Carrier(Strategy):
+    """A strategy that does what its trader says; parameters as of `strategies.rl.RLStrategy`.
+
+    Notes
+    -----
+    Commands are carried out in the order in which they were asked for: what one of them gives rise to at once, inside
+    the call, waits its turn.
+    """
+
+    def __new__(cls, params: RLStrategyParams, **_: object) -> Self:
+        """Pass the engine its own configuration, which it takes at creation."""
+        config = StrategyConfig(strategy_id=StrategyId(params.trader.strategy_id))
+        return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
+
+    def __init__(
+        self, params: RLStrategyParams, *, journal: Journal, faults: Faults, store: StateStore | None = None
+    ) -> None:
+        self.faults = faults
+        self.trader = Trader(params.trader)
+        self._journal = journal
+        self._store = store
+        self._key = f"trader.{params.trader.instrument_id}"
+        self._name = params.trader.instrument_id
+        self._desk = OrderDesk(params.trader.instrument_id, params.lot, params.trader.tick)
+        self._todo: deque[Command] = deque()
+        self._busy = False
+        self._alarm_ns = 0
+        self._fills: dict[str, OrderFilled] = {}
+        self._asked: set[str] = set()
+
+    def _carry_out(self, commands: tuple[Command, ...]) -> None:
+        """Carry commands out after those that were asked for before; then see to the alarm."""
+        if self._store is not None and commands:
+            self._store.save(self._key, msgspec.msgpack.encode(self.trader.snapshot()))
+        self._todo.extend(commands)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._todo:
+                self._do(self._todo.popleft())
+        finally:
+            self._busy = False
+            self._fills.clear()
+        wake_ns = self.trader.wake_ns
+        if wake_ns > 0 and (self._alarm_ns == 0 or wake_ns < self._alarm_ns):
+            self._alarm_ns = wake_ns
+            clock: Any = self.clock
+            clock.set_time_alert_ns(_WAKE, wake_ns)
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case Publish():
+                self.publish_message(command.topic, command.message)
+            case WriteDecision():
+                row = decision_row(
+                    command.signal,
+                    command.before,
+                    command.account,
+                    command.decided,
+                    risk=command.risk,
+                    order_id=command.order_id,
+                    busy=command.busy,
+                    memory=self.trader.desk.holding.memory,
+                    params=self.trader.desk.params.decision,
+                )
+                self._journal.record("decisions", row)
+            case Submit():
+                self._submit(command)
+            case Modify():
+                quantity, trigger = self._desk.quantity(command.lots), self._desk.price(command.trigger_ticks)
+                self.modify_order(ClientOrderId(command.order_id), quantity=quantity, trigger_price=trigger)
+            case Cancel():
+                self.cancel_order(ClientOrderId(command.order_id))
+            case WriteFill():
+                self._write_fill(command)
+            case WriteOrder():
+                order = self._order(command.order_id)
+                if order is not None:
+                    self._write_order(order, command.purpose, command.status, command.reason, command.ts_event)
+            case Query():
+                self._query(command.order_id)
+            case Reconcile():
+                self._carry_out(self.trader.on_position(*self._desk.held(self.cache), self._now()))
+
+    def _submit(self, command: Submit) -> None:
+        order = self._desk.build(command, self.order_factory)
+        self._write_order(order, command.purpose, "submitted", "", command.ts_event)
+        self.submit_order(order)
+
+    def _query(self, order_id: str) -> None:
+        """Have the venue asked about an order; what the engine knows for certain is the answer at once.
+
+        The venue's answer comes as an event, where it says something new. Where none has come by the next time, the
+        order works, as the engine says.
+        """
+        order = self._order(order_id)
+        status, filled_lots, price = self._desk.status(order)
+        if status == "working" and order_id not in self._asked:
+            status = ""
+        if status:
+            self._asked.discard(order_id)
+            now_ns = self._now()
+            self._carry_out(self.trader.on_resolved(order_id, status, filled_lots, price, now_ns, now_ns))
+        elif order.exec_algorithm_id is None:
+            self._asked.add(order_id)
+            self.query_order(order)
+
+    def _write_order(self, order: Any, purpose: str, status: str, reason: str, ts_event: int) -> None:
+        side = "BUY" if order.side == OrderSide.BUY else "SELL"
+        row = order_row(order, ts_event=ts_event, side=side, purpose=purpose, status=status, reason=reason)
+        self._journal.record("orders", row)
+
+    def _write_fill(self, command: WriteFill) -> None:
+        """Write a fill down; one that the venue only told of when asked has no event and no row."""
+        event = self._fills.pop(command.trade_id, None)
+        if event is None:
+            return
+        row = fill_row(
+            event,
+            side="BUY" if command.side > 0 else "SELL",
+            purpose=command.purpose,
+            arrival_price=command.arrival_price,
+            exit_code=command.exit_code,
+            lots_after=command.lots_after,
+        )
+        self._journal.record("fills", row)
+
+    def _order(self, order_id: str) -> Any:
+        return self.cache.order(ClientOrderId(order_id))
+
+    def _now(self) -> int:
+        clock: Any = self.clock
+        return int(clock.timestamp_ns())
