@@ -48,7 +48,7 @@ class WatchedInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitorParams(msgspec.Struct, frozen=True, kw_only=True):
-    """What is watched, against which limits; how often what is held is looked at; length of a decision bar."""
+    """What is watched, against which limits; how often at least it is looked at; length of a decision bar."""
 
     instruments: Mapping[str, WatchedInstrument]
     limits: Limits
@@ -60,8 +60,8 @@ class Monitor(DataActor):
     """Looks after every event that changes something, when something may have lasted too long, and on a timer.
 
     A violation freezes the entries of its instrument, trips the breaker, alerts and is written down, once as long as
-    it lasts; ``violated`` is what else the run makes of it. While nothing is held and nothing happens it looks only
-    whether decisions are still made.
+    it lasts; ``violated`` is what else the run makes of it. While nothing is held and nothing happens it asks only,
+    on the timer, whether decisions are still made.
 
     Parameters
     ----------
@@ -106,17 +106,16 @@ class Monitor(DataActor):
         self._standing: dict[str, set[str]] = {name: set() for name in params.instruments}
         self._pending: dict[str, int] = {}
         self._alerts = 0
-        self._ticking = False
 
     @recorded
     def on_start(self) -> None:
-        """Listen to everybody who changes something, and watch over the decisions."""
+        """Listen to everybody who changes something, and set the timer."""
         self.subscribe_topic(risk_topic(), self._on_risk)
         self.subscribe_topic(outcome_topic(), self._on_outcome)
         self.subscribe_topic(alert_topic(), self._on_alert)
         for name in self._ids:
             self.subscribe_topic(position_topic(name), self._on_position)
-        self.clock.set_timer_ns("invariants-decisions", self._params.decision_ns, callback=self._on_decisions_due)
+        self.clock.set_timer_ns("invariants", self._params.check_interval_ns, callback=self._on_timer)
 
     @recorded
     def _on_risk(self, message: object) -> None:
@@ -138,9 +137,6 @@ class Monitor(DataActor):
             self._watches[name].ordered(self._committed(), self._risk.equity)
         self._watches[name].held(self._now(), message.lots)
         self._look_at(name, self._now())
-        if message.lots != 0 and not self._ticking:
-            self._ticking = True
-            self.clock.set_timer_ns("invariants", self._params.check_interval_ns, callback=self._on_timer)
 
     @recorded
     def _on_outcome(self, message: object) -> None:
@@ -154,28 +150,19 @@ class Monitor(DataActor):
 
     @recorded
     def _on_timer(self, event: Any) -> None:
-        """Look at all that is held; with the last position the timer ends."""
-        held = [name for name, position in self._positions.items() if position.lots != 0]
-        for name in held:
-            self._look(name, event.ts_event)
-        if not held:
-            self._ticking = False
-            self.clock.cancel_timer("invariants")
-
-    @recorded
-    def _on_decisions_due(self, event: Any) -> None:
-        """Look whether decisions are made; and clear up once a day."""
+        """Look at all that is held, that has an order though nothing is held, or that nobody decides on any more."""
         now = event.ts_event
-        for name in self._ids:
+        for name, instrument_id in self._ids.items():
             age = self._decision_age(name, now)
-            stray = self._positions[name].lots == 0 and self.cache.orders_open_count(instrument_id=self._ids[name]) > 0
-            if stray or age > self._params.limits.decision_seconds:
+            if (
+                self._positions[name].lots != 0
+                or age > self._params.limits.decision_seconds
+                or self.cache.orders_open_count(instrument_id=instrument_id) > 0
+            ):
                 self._look(name, now, decision_age_seconds=age)
-            if now % DAY_NS < self._params.decision_ns:
-                open_ids = {
-                    str(order_id) for order_id in self.cache.client_order_ids_open(instrument_id=self._ids[name])
-                }
-                self._witness.forget(name, now - DAY_NS, open_ids | {parent_of(order_id) for order_id in open_ids})
+            if now % DAY_NS < self._params.check_interval_ns:
+                known = {str(order_id) for order_id in self.cache.client_order_ids_open(instrument_id=instrument_id)}
+                self._witness.forget(name, now - DAY_NS, known | {parent_of(order_id) for order_id in known})
 
     @recorded
     def _on_due(self, name: str, event: Any) -> None:

@@ -15,7 +15,7 @@ from core.protections import JUDGED, NUMBERS, M, recall
 from core.risk import RiskParams
 from core.situation import Account, Instrument, Market
 
-__all__ = ["LEAST_SCALE", "Proposal", "RuleResult", "allowed_lots", "explained", "limit_scale"]
+__all__ = ["LEAST_SCALE", "Proposal", "RuleResult", "allowed_lots", "explained", "limit_scale", "spoken"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -23,6 +23,7 @@ LEAST_SCALE = 0.1
 """Dynamic limits never shrink below this share of what is configured."""
 _ROUNDING = 1e-9
 """Share of a lot by which a quotient of floats may lie below the whole number that it means."""
+_NAMES = tuple((rule.code, rule.name) for rule in r.RULES)
 
 
 class Proposal(NamedTuple):
@@ -127,24 +128,27 @@ def explained(memory: FloatArray, at: int, params: RiskParams) -> tuple[RuleResu
 
     Empty where no increase was proposed at it, and of a memory that does not explain (`core.protections.new_memory`).
     """
+    return tuple(RuleResult(*said) for said in spoken(memory, at, params))
+
+
+def spoken(memory: FloatArray, at: int, params: RiskParams) -> list[tuple[str, str, float, float, int]]:
+    """Return the same as plain tuples: a decision a minute has no time for more."""
     if memory[at + M.explain] == 0.0 or memory[at + M.judged_ts] != memory[at + M.ts]:
-        return ()
+        return []
     wanted, held = int(memory[at + M.wanted]), int(memory[at + M.held])
-    lots = wanted
-    results = []
     numbers = memory[at + JUDGED : at + JUDGED + NUMBERS * len(r.RULES)].tolist()
-    for rule, value, limit, left in zip(r.RULES, numbers[0::3], numbers[1::3], numbers[2::3], strict=True):
-        most = int(left)
-        if params.rules_off >> rule.code & 1:
+    left = wanted
+    said = []
+    for (code, name), value, limit, lots in zip(_NAMES, numbers[0::3], numbers[1::3], numbers[2::3], strict=True):
+        if params.rules_off >> code & 1:
             verdict = "off"
-        elif most < wanted:
-            verdict = "cut" if most > held else "denied"
+        elif lots < wanted:
+            verdict = "cut" if lots > held else "denied"
+            left = min(left, int(lots))
         else:
             verdict = "passed" if value == value else "idle"  # noqa: PLR0124 - NaN
-        if verdict != "off":
-            lots = min(lots, most)
-        results.append(RuleResult(rule.name, verdict, value, limit, lots))
-    return tuple(results)
+        said.append((name, verdict, value, limit, left))
+    return said
 
 
 @inlined

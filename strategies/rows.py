@@ -10,7 +10,7 @@ from nautilus_trader.model import OrderFilled
 from core.breaker import STATES
 from core.decision import Decided, DecisionParams
 from core.exits import EXIT_REASONS
-from core.gate import RuleResult, explained
+from core.gate import spoken
 from core.messages import RiskState, Signal
 from core.protections import M
 from core.reasons import why_nothing
@@ -18,6 +18,9 @@ from core.rules import VERDICTS
 from core.situation import Account, Position
 
 __all__ = ["decision_row", "fill_row", "order_row"]
+
+
+_ENCODER = msgspec.json.Encoder()
 
 
 def decision_row(
@@ -36,7 +39,7 @@ def decision_row(
 
     ``busy``: an order was under way; ``memory`` of the gate, which holds what its rules said at this bar.
     """
-    results = explained(memory, 0, params.risk)
+    said = spoken(memory, 0, params.risk)
     row = msgspec.structs.asdict(signal)
     for name in ("previous_close", "funding_rate", "minutes_to_funding", "expires_ns"):
         del row[name]
@@ -59,18 +62,18 @@ def decision_row(
             abstention=signal.abstention,
             tradable=signal.tradable,
             busy=busy,
-            judged=bool(results),
+            judged=bool(said),
             unsure=signal.confidence < params.sizing.min_confidence,
         ),
-        "rules": _judgement(results, memory) if results else "",
+        "rules": _judgement(said, memory) if said else "",
         "client_order_id": order_id,
     }
 
 
-def _judgement(results: tuple[RuleResult, ...], memory: npt.NDArray[np.float64]) -> str:
+def _judgement(said: list[tuple[str, str, float, float, int]], memory: npt.NDArray[np.float64]) -> str:
     """Return what the gate was asked and what each rule said, as JSON (`core.explain.Judgement`)."""
     wanted, held = int(memory[M.wanted]), int(memory[M.held])
-    return msgspec.json.encode({"wanted": wanted, "held": held, "rules": results}).decode()
+    return _ENCODER.encode({"wanted": wanted, "held": held, "rules": said}).decode()
 
 
 def order_row(order: Any, *, ts_event: int, side: str, purpose: str, status: str, reason: str) -> dict[str, object]:

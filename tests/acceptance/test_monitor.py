@@ -9,6 +9,7 @@ from nautilus_trader.model import ClientOrderId, OrderSide, Price, Quantity
 
 import composition
 import configs
+import core.desk
 from actors.ensemble import EnsembleActor
 from actors.monitor import Monitor
 from actors.risk import RiskActor
@@ -17,6 +18,7 @@ from configs.schema import AppConfig
 from core.errors import AutotradeError
 from core.invariants import INVARIANTS
 from core.messages import RiskState, Signal
+from core.protection import Protection, Step
 from run_backtest import Replay, run_backtest
 from strategies.rl import RLStrategy
 
@@ -49,12 +51,14 @@ def play(
     return {kind: pd.read_parquet(out / f"{kind}.parquet") for kind in ("decisions", "fills", "alerts", "breaker")}
 
 
-class ForgetsItsStop(RLStrategy):
-    """Believes that its stop is sent."""
+class ForgetfulProtection(Protection):
+    """Neither places a stop nor minds that there is none."""
 
-    def submit_order(self, order, **more):
-        if order.order_type.name != "STOP_MARKET":
-            super().submit_order(order, **more)
+    def step(self, *_: object) -> Step:
+        return Step.NOTHING
+
+    def too_long(self, *_: object) -> bool:
+        return False
 
 
 class DoublesItsStop(RLStrategy):
@@ -153,14 +157,14 @@ def bold(self):
 DECISION_PARAMS = AppConfig.decision_params
 
 DEFECTS = {
-    "unprotected": ("RLStrategy", ForgetsItsStop),
-    "overprotected": ("RLStrategy", DoublesItsStop),
-    "reconciled": ("RLStrategy", LosesAFill),
-    "known_orders": ("RLStrategy", SendsMore),
-    "fresh_decision": ("EnsembleActor", FallsSilent),
-    "breaker_evaluated": ("RiskActor", StopsLooking),
-    "stop_side": ("RLStrategy", StopsOnTheWrongSide),
-    "used_capital": ("decision_params", bold),
+    "unprotected": (core.desk, "Protection", ForgetfulProtection),
+    "overprotected": (composition, "RLStrategy", DoublesItsStop),
+    "reconciled": (composition, "RLStrategy", LosesAFill),
+    "known_orders": (composition, "RLStrategy", SendsMore),
+    "fresh_decision": (composition, "EnsembleActor", FallsSilent),
+    "breaker_evaluated": (composition, "RiskActor", StopsLooking),
+    "stop_side": (composition, "RLStrategy", StopsOnTheWrongSide),
+    "used_capital": (AppConfig, "decision_params", bold),
 }
 
 
@@ -170,8 +174,7 @@ def test_every_invariant_has_a_planted_defect():
 
 @pytest.mark.parametrize(("name", "planted"), DEFECTS.items(), ids=DEFECTS)
 def test_a_planted_defect_fails_the_run_by_the_name_of_its_invariant(history, tmp_path, monkeypatch, name, planted):
-    where, defect = planted
-    monkeypatch.setattr(AppConfig if where == "decision_params" else composition, where, defect)
+    monkeypatch.setattr(*planted)
     with pytest.raises(AutotradeError, match=rf"proves nothing.* invariant {name} violated: {BTC}: "):
         play(history, tmp_path, {BTC: LONG_THEN_FLAT}, 8)
 
