@@ -15,6 +15,7 @@ _REMEMBERED = 64
 _MARKS = {"entry": "N", "increase": "A", "reduce": "R", "exit": "X", "stop": "S"}
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MOST_DOUBLINGS = 5
+_SECOND_LOOK_NS = 10_000_000
 
 
 class Order(msgspec.Struct):
@@ -24,7 +25,8 @@ class Order(msgspec.Struct):
     ``wanted_lots`` and ``wanted_ticks`` as they were asked for; ``counts``: it adds to a position or takes a part of
     its profit; ``equity`` at its decision and prices in quote currency; ``since_ns`` when it came into its state;
     ``answered_ns`` -1 before the venue's first answer; ``counted_ns``: fills up to this time are counted, for the venue
-    said how many there were; ``trades`` time and lots of each by its id;
+    said how many there were; ``trades`` time and lots of each by its id; ``reminded_ns`` when its answer was found
+    missing first;
     ``unwanted``: what it fills from now on is closed again; ``cancel_asked``: its end may be our own wish;
     ``withdrawn``: the gate was told that it came to nothing.
     """
@@ -49,6 +51,7 @@ class Order(msgspec.Struct):
     answered_ns: int = -1
     filled: int = 0
     counted_ns: int = 0
+    reminded_ns: int = 0
     queries: int = 0
     unwanted: bool = False
     cancel_asked: bool = False
@@ -124,6 +127,7 @@ class Orders:
         after, legal = step(order.state, event)
         if after != order.state or event == Event.TIMEOUT:
             order.since_ns = now_ns
+        order.reminded_ns = 0
         if event == Event.TIMEOUT:
             order.queries += 1
         elif order.answered_ns < 0 and event not in {Event.ASK_CANCEL, Event.ASK_MODIFY}:
@@ -153,10 +157,17 @@ class Orders:
         return sum(order.left for order in self.live.values() if order.increases)
 
     def overdue(self, now_ns: int) -> Iterator[Order]:
-        """Yield the orders whose answer should have come by now."""
+        """Yield the orders whose answer should have come by now.
+
+        An alarm may ring before news are handed on that have arrived: each order is looked at twice, a moment apart.
+        """
         for order in list(self.live.values()):
-            if _awaited(order) and now_ns >= self._deadline(order):
+            if not _awaited(order) or now_ns < self._deadline(order):
+                continue
+            if order.reminded_ns > 0:
                 yield order
+            else:
+                order.reminded_ns = now_ns
 
     def wake_ns(self) -> int:
         """Return when the next answer is overdue, ns UTC; 0 where none is waited for."""
@@ -173,6 +184,8 @@ class Orders:
         self._named_ns, self._named = kept.named_ns, kept.named
 
     def _deadline(self, order: Order) -> int:
+        if order.reminded_ns > 0:
+            return order.reminded_ns + _SECOND_LOOK_NS
         return order.since_ns + (self._timeout_ns << min(order.queries, _MOST_DOUBLINGS))
 
 

@@ -32,7 +32,11 @@ class Table:
     def wait(self, seconds: float) -> list[Command]:
         """Let time pass, the alarm ring."""
         self.now += round(seconds * SECOND)
-        return self(self.trader.on_timer(self.now))
+        first = self(self.trader.on_timer(self.now))
+        if 0 < self.trader.wake_ns - self.now < SECOND // 10:
+            self.now = self.trader.wake_ns
+            return first + self(self.trader.on_timer(self.now))
+        return first
 
     def risk(self, state: int = ACTIVE) -> list[Command]:
         """Mark the account."""
