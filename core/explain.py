@@ -27,12 +27,14 @@ EXIT_WORDS: dict[str, str] = {
     "dust": "what was left is worth less than the exchange's smallest order",
     "signal": "the ensemble no longer wants it",
     "breaker": "trading is HALTED",
+    "inherited": "it was found at the start, and the configuration closes such",
 }
 """Exit reason (`core.exits.EXIT_REASONS`) -> in words."""
 
 ABSTENTION_WORDS: dict[str, str] = {
     "window": "the window of market data is not ready",
     "no_quorum": "too few models voted",
+    "quorum_lost": "too few models are left that may vote",
     "tie": "the votes for long and short were equal",
     "no_agreement": "too small a share of the weight stood behind one side",
     "unsure": "the winning side was not confident enough",
@@ -251,7 +253,8 @@ def _gate(row: Row) -> list[str]:
         return [_line("gate", f"{row['verdict']}; the rules' numbers were not kept by this older run")]
     judged = judgement(row)
     if judged is None:
-        return [_line("gate", "not asked: no increase was proposed")]
+        verdict = "" if row["verdict"] == "allowed" else f"; verdict before it was asked: {row['verdict']}"
+        return [_line("gate", f"not asked: no increase was proposed{verdict}")]
     lines = [_line("gate", f"asked for {judged.wanted} lots, {judged.held} held; verdict: {row['verdict']}")]
     for result in judged.results():
         text = f"{result.verdict:<6} {result.name:<17} {_compared(result)}"
