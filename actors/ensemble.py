@@ -150,7 +150,7 @@ class EnsembleActor(DataActor):
             else:
                 self.publish_message(self._topic, self._signal(ts_close, _NO_TALLY, _NO_VOTES, ""))
             self._progress(ts_close)
-        elif self._position is not None and self._position.lots != 0:
+        elif self._position is not None and self._position.committed_lots != 0:
             mark = Mark(self._params.instrument_id, ts_close, bar.close.raw / FIXED_SCALE, decision=False)
             self.publish_message(mark_topic(), mark)
 
