@@ -71,6 +71,8 @@ class Monitor(DataActor):
         What the journal was told.
     journal : Journal
         Takes the rows of ``alerts``, of everybody.
+    evaluated_ns : Callable[[], int]
+        Asked when the breaker was last evaluated.
     faults : Faults
         Where handler errors are kept.
     violated : Callable[[str], None]
@@ -88,6 +90,7 @@ class Monitor(DataActor):
         *,
         witness: Witness,
         journal: Journal,
+        evaluated_ns: Callable[[], int],
         faults: Faults,
         violated: Callable[[str], None],
     ) -> None:
@@ -95,6 +98,7 @@ class Monitor(DataActor):
         self._params = params
         self._witness = witness
         self._journal = journal
+        self._evaluated_ns = evaluated_ns
         self._violated = violated
         self._ids = {name: InstrumentId.from_str(name) for name in params.instruments}
         self._bar_types = {name: BarType.from_str(one.bar_type) for name, one in params.instruments.items()}
@@ -189,7 +193,7 @@ class Monitor(DataActor):
             journal_lots=round(self._witness.held(name) / self._lots[name]),
             venue_lots=None,
             close=self._witness.decided(name)[1],
-            breaker_ns=self._risk.evaluated_ns if self._risk is not None else 0,
+            breaker_ns=self._evaluated_ns(),
             decision_age_seconds=decision_age_seconds,
         )
         found = violations(watch.look(now, words, self._open_orders(name)), self._params.limits)

@@ -117,6 +117,10 @@ class RiskActor(DataActor):
         self._flattening = False
         self._row: dict[str, object] | None = None
 
+    def evaluated_ns(self) -> int:
+        """Return when the breaker last looked; most looks change nothing, and nobody is told of them."""
+        return self._evaluated
+
     @recorded
     def on_start(self) -> None:
         """Subscribe to what moves the account and the breaker; take what a person asked for in the meantime."""

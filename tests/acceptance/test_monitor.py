@@ -17,7 +17,7 @@ from adapters.scripted_policy import ScriptedPolicy
 from configs.schema import AppConfig
 from core.errors import AutotradeError
 from core.invariants import INVARIANTS
-from core.messages import RiskState, Signal
+from core.messages import Signal
 from core.protection import Protection, Step
 from run_backtest import Replay, run_backtest
 from strategies.rl import RLStrategy
@@ -140,11 +140,10 @@ class FallsSilent(EnsembleActor):
 
 
 class StopsLooking(RiskActor):
-    """Tells nobody of its marks after the first hour."""
+    """Marks nothing after the first hour, and nobody notices."""
 
-    def publish_message(self, topic, message):
-        if not isinstance(message, RiskState) or message.ts_event <= START + HOUR_NS:
-            super().publish_message(topic, message)
+    def evaluated_ns(self) -> int:
+        return min(super().evaluated_ns(), START + HOUR_NS)
 
 
 def bold(self):
@@ -222,6 +221,13 @@ def test_several_real_days_of_two_instruments_violate_nothing(history, tmp_path)
     assert len(run["fills"]) > 100
     assert {"stop_loss", "trailing_stop", "signal"} <= set(run["fills"].exit_reason)
     assert not run["alerts"].source.eq("invariants").any()
+
+
+@pytest.mark.parametrize("style", ["twap", "limit"])
+def test_orders_that_are_worked_violate_nothing_while_they_fill(history, tmp_path, style):
+    levels = {BTC: np.repeat(np.random.default_rng(5).choice([-1.0, 0.0, 1.0], 50), 4).tolist()}
+    run = play(history, tmp_path, levels, 24 * 2, f"execution.style={style}")
+    assert run["fills"].client_order_id.str.contains("-E").any(), "in slices"
 
 
 def test_the_checker_looks_at_what_it_is_for(history, tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ FUNDING = ("ts_event", "instrument_id", "rate", "amount")
 
 def sample_row(kind, ts_event=1):
     sample = {pa.int64(): 3, pa.float64(): 0.1, pa.string(): "a", pa.bool_(): True}
-    row = {f.name: sample.get(f.type, [0.5, -1.0]) for f in SCHEMAS[kind]}
+    sample |= {pa.list_(pa.float32()): [0.5, -1.0], pa.list_(pa.string()): ["a", "b"]}
+    row = {f.name: sample[f.type] for f in SCHEMAS[kind]}
     return row | {"ts_event": ts_event}
 
 
@@ -61,7 +62,7 @@ def test_a_row_with_a_missing_an_unknown_or_a_renamed_column_is_refused(tmp_path
     for wrong in (row | {"extra": 1}, {k: v for k, v in row.items() if k != "rate"}, renamed):
         with pytest.raises(ValueError, match=r"a row of funding .*(extra|rate)"):
             recorder.record("funding", wrong)
-    with pytest.raises(ValueError, match="decisions, orders, fills, equity, funding"):
+    with pytest.raises(ValueError, match="there are decisions, orders, fills, equity"):
         recorder.record("trades", row)
 
 
