@@ -14,12 +14,14 @@ from core.faults import Faults, recorded
 from core.invariants import Limits, Violation, violations
 from core.messages import (
     Alert,
+    Evaluated,
     Freeze,
     OrderOutcome,
     PositionState,
     RiskState,
     Trip,
     alert_topic,
+    evaluated_topic,
     freeze_topic,
     outcome_topic,
     position_topic,
@@ -103,6 +105,7 @@ class Monitor(DataActor):
         self._watches = {name: Watch(name, params.limits) for name in params.instruments}
         self._positions = dict.fromkeys(params.instruments, _NOBODY)
         self._risk: RiskState | None = None
+        self._evaluated_ns = 0
         self._standing: dict[str, set[str]] = {name: set() for name in params.instruments}
         self._pending: dict[str, int] = {}
         self._alerts = 0
@@ -111,6 +114,7 @@ class Monitor(DataActor):
     def on_start(self) -> None:
         """Listen to everybody who changes something, and set the timer."""
         self.subscribe_topic(risk_topic(), self._on_risk)
+        self.subscribe_topic(evaluated_topic(), self._on_evaluated)
         self.subscribe_topic(outcome_topic(), self._on_outcome)
         self.subscribe_topic(alert_topic(), self._on_alert)
         for name in self._ids:
@@ -121,6 +125,12 @@ class Monitor(DataActor):
     def _on_risk(self, message: object) -> None:
         if isinstance(message, RiskState):
             self._risk = message
+            self._evaluated_ns = message.evaluated_ns
+
+    @recorded
+    def _on_evaluated(self, message: object) -> None:
+        if isinstance(message, Evaluated):
+            self._evaluated_ns = message.ts_event
 
     @recorded
     def _on_position(self, message: object) -> None:
@@ -189,7 +199,7 @@ class Monitor(DataActor):
             journal_lots=round(self._witness.held(name) / self._lots[name]),
             venue_lots=None,
             close=self._witness.decided(name)[1],
-            breaker_ns=self._risk.evaluated_ns if self._risk is not None else 0,
+            breaker_ns=self._evaluated_ns,
             decision_age_seconds=decision_age_seconds,
         )
         found = violations(watch.look(now, words, self._open_orders(name)), self._params.limits)
