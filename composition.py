@@ -79,7 +79,7 @@ def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outs
     )
     return Components(
         actors=(
-            _monitor(config, infos, witness, risk, outside.faults),
+            _monitor(config, infos, witness, outside.faults),
             risk,
             *(_ensemble(config, i, outside) for i in infos),
         ),
@@ -136,9 +136,7 @@ def _strategy(config: AppConfig, info: InstrumentInfo, number: int, witness: Wit
     return RLStrategy(params, journal=witness, faults=outside.faults, store=outside.store)
 
 
-def _monitor(
-    config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, risk: RiskActor, faults: Faults
-) -> Monitor:
+def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, faults: Faults) -> Monitor:
     """Return what holds everything to the invariants; a run in which one does not hold proves nothing."""
     base_ns, decision_ns = interval_ns(config.market.base_interval), interval_ns(config.market.decision_interval)
     params = MonitorParams(
@@ -154,14 +152,7 @@ def _monitor(
         check_interval_ns=round(config.invariants.check_interval_seconds * 1e9),
         decision_ns=decision_ns,
     )
-    return Monitor(
-        params,
-        witness=witness,
-        journal=witness,
-        evaluated_ns=risk.evaluated_ns,
-        faults=faults,
-        violated=faults.report,
-    )
+    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report)
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:

@@ -14,12 +14,14 @@ from core.faults import Faults, recorded
 from core.invariants import Limits, Violation, violations
 from core.messages import (
     Alert,
+    Evaluated,
     Freeze,
     OrderOutcome,
     PositionState,
     RiskState,
     Trip,
     alert_topic,
+    evaluated_topic,
     freeze_topic,
     outcome_topic,
     position_topic,
@@ -71,8 +73,6 @@ class Monitor(DataActor):
         What the journal was told.
     journal : Journal
         Takes the rows of ``alerts``, of everybody.
-    evaluated_ns : Callable[[], int]
-        Asked when the breaker was last evaluated.
     faults : Faults
         Where handler errors are kept.
     violated : Callable[[str], None]
@@ -90,7 +90,6 @@ class Monitor(DataActor):
         *,
         witness: Witness,
         journal: Journal,
-        evaluated_ns: Callable[[], int],
         faults: Faults,
         violated: Callable[[str], None],
     ) -> None:
@@ -98,7 +97,6 @@ class Monitor(DataActor):
         self._params = params
         self._witness = witness
         self._journal = journal
-        self._evaluated_ns = evaluated_ns
         self._violated = violated
         self._ids = {name: InstrumentId.from_str(name) for name in params.instruments}
         self._bar_types = {name: BarType.from_str(one.bar_type) for name, one in params.instruments.items()}
@@ -107,6 +105,7 @@ class Monitor(DataActor):
         self._watches = {name: Watch(name, params.limits) for name in params.instruments}
         self._positions = dict.fromkeys(params.instruments, _NOBODY)
         self._risk: RiskState | None = None
+        self._evaluated_ns = 0
         self._standing: dict[str, set[str]] = {name: set() for name in params.instruments}
         self._pending: dict[str, int] = {}
         self._alerts = 0
@@ -115,6 +114,7 @@ class Monitor(DataActor):
     def on_start(self) -> None:
         """Listen to everybody who changes something, and set the timer."""
         self.subscribe_topic(risk_topic(), self._on_risk)
+        self.subscribe_topic(evaluated_topic(), self._on_evaluated)
         self.subscribe_topic(outcome_topic(), self._on_outcome)
         self.subscribe_topic(alert_topic(), self._on_alert)
         for name in self._ids:
@@ -125,6 +125,12 @@ class Monitor(DataActor):
     def _on_risk(self, message: object) -> None:
         if isinstance(message, RiskState):
             self._risk = message
+            self._evaluated_ns = message.evaluated_ns
+
+    @recorded
+    def _on_evaluated(self, message: object) -> None:
+        if isinstance(message, Evaluated):
+            self._evaluated_ns = message.ts_event
 
     @recorded
     def _on_position(self, message: object) -> None:
@@ -193,7 +199,7 @@ class Monitor(DataActor):
             journal_lots=round(self._witness.held(name) / self._lots[name]),
             venue_lots=None,
             close=self._witness.decided(name)[1],
-            breaker_ns=self._evaluated_ns(),
+            breaker_ns=self._evaluated_ns,
             decision_age_seconds=decision_age_seconds,
         )
         found = violations(watch.look(now, words, self._open_orders(name)), self._params.limits)

@@ -15,6 +15,7 @@ from core.errors import StateError
 from core.faults import Faults, guarded, recorded
 from core.messages import (
     Alert,
+    Evaluated,
     Flatten,
     Mark,
     OrderOutcome,
@@ -23,6 +24,7 @@ from core.messages import (
     Severity,
     Trip,
     alert_topic,
+    evaluated_topic,
     flatten_topic,
     mark_topic,
     outcome_topic,
@@ -116,10 +118,6 @@ class RiskActor(DataActor):
         self._stale: tuple[str, ...] = ()
         self._flattening = False
         self._row: dict[str, object] | None = None
-
-    def evaluated_ns(self) -> int:
-        """Return when the breaker last looked; most looks change nothing, and nobody is told of them."""
-        return self._evaluated
 
     @recorded
     def on_start(self) -> None:
@@ -227,6 +225,7 @@ class RiskActor(DataActor):
         self._equity = self._books.equity(prices)
         self._evaluated = ts
         if self._equity > self._floor and (ts - 1) // DAY_NS == self._state.day.day:
+            self.publish_message(evaluated_topic(), Evaluated(ts))
             return
         if self._take(marked(self._state, ts, self._equity, self._params, decision=False), ts):
             self._publish(ts, prices)

@@ -7,6 +7,7 @@ import msgspec
 
 __all__ = [
     "Alert",
+    "Evaluated",
     "Flatten",
     "Freeze",
     "Mark",
@@ -19,6 +20,7 @@ __all__ = [
     "Trip",
     "alert_topic",
     "ended_topic",
+    "evaluated_topic",
     "flatten_topic",
     "freeze_topic",
     "mark_topic",
@@ -42,6 +44,11 @@ def signal_topic(instrument_id: str) -> str:
 def mark_topic() -> str:
     """Topic of the request to mark the account to market."""
     return "risk.mark"
+
+
+def evaluated_topic() -> str:
+    """Topic of the breaker's word that it has looked at what is held, between decisions."""
+    return "breaker.evaluated"
 
 
 def risk_topic() -> str:
@@ -92,6 +99,12 @@ class Trip(msgspec.Struct, frozen=True):
 
     trigger: str
     detail: str
+    ts_event: int
+
+
+class Evaluated(msgspec.Struct, frozen=True):
+    """The breaker looked at what is held and found nothing to tell."""
+
     ts_event: int
 
 

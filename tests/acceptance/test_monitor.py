@@ -17,7 +17,7 @@ from adapters.scripted_policy import ScriptedPolicy
 from configs.schema import AppConfig
 from core.errors import AutotradeError
 from core.invariants import INVARIANTS
-from core.messages import Signal
+from core.messages import Evaluated, RiskState, Signal
 from core.protection import Protection, Step
 from run_backtest import Replay, run_backtest
 from strategies.rl import RLStrategy
@@ -140,10 +140,11 @@ class FallsSilent(EnsembleActor):
 
 
 class StopsLooking(RiskActor):
-    """Marks nothing after the first hour, and nobody notices."""
+    """Tells nobody of its looks after the first hour."""
 
-    def evaluated_ns(self) -> int:
-        return min(super().evaluated_ns(), START + HOUR_NS)
+    def publish_message(self, topic, message):
+        if not isinstance(message, RiskState | Evaluated) or message.ts_event <= START + HOUR_NS:
+            super().publish_message(topic, message)
 
 
 def bold(self):
