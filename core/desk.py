@@ -309,7 +309,8 @@ class Desk:
         return max(ticks + self.protection.shift_ticks, 1)
 
     def _outcome(self, order: Order, outcome: str, refused: str, now_ns: int) -> Publish:
-        latency = order.answered_ns - order.submitted_ns if order.answered_ns >= 0 else -1
+        prompt = order.style in {"market", "stop"}  # one that is worked takes its time by intent
+        latency = order.answered_ns - order.submitted_ns if prompt and order.answered_ns >= 0 else -1
         message = OrderOutcome(self.params.instrument_id, order.order_id, outcome, str(refused), latency, now_ns)
         return Publish(outcome_topic(), message)
 

@@ -68,7 +68,8 @@ def test_trained_policies_decide_and_earn_the_same_in_the_screening_replay_and_i
     spec = feature_spec()
     paths = sorted(path for path in MODELS.iterdir() if path.is_dir()) if kind == "trained" else zoo(tmp_path)
     ensemble = [load_checked(path, spec=spec) for path in paths]
-    config = configs.load("backtest", ["ensemble.quorum=1"])
+    judged_by_nobody = ["serving.max_loss=10.0", "serving.decay_alarm=0", "serving.max_disagreement=1.0"]
+    config = configs.load("backtest", ["ensemble.quorum=1", *judged_by_nobody])  # screening serves, it does not judge
     ts, found = screened(history, config, ensemble)
     summary, decisions, equity = replayed(history, config, OnnxEnsemble(ensemble), tmp_path / "run")
 

@@ -29,6 +29,7 @@ def write_run(out: Path, *, name: str = NAME, fills: bool = True) -> None:
             "observation_hash": "", "volatility": 0.5, "volatility_rank": 0.5, "atr": 1.0, "equity": equity,
             "drawdown": 0.0, "state": "ACTIVE", "position_lots": 1, "entry_price": 100.0, "stop_price": 90.0,
             "target_lots": 1, "new_stop_price": 90.0, "exit_reason": "", "verdict": "allowed", "client_order_id": "",
+            "reason": "", "rules": "", "models": (), "weights": (),
         })  # fmt: skip
         recorder.record("equity", {
             "ts_event": ts, "equity": equity if i < 3 * DAY_BARS - 1 or not fills else 1009.4, "balance": equity,

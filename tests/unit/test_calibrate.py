@@ -155,7 +155,7 @@ def traded_slowly(policy, tape, rows, rules, horizon):
 
 
 def policy_of(net, kind):
-    manifest = SimpleNamespace(model_id="m", sha256="s", actions=ActionSpec(kind=kind))
+    manifest = SimpleNamespace(model_id="m", sha256="s", actions=ActionSpec(kind=kind), calibration=None)
     return OnnxEnsemble([SimpleNamespace(network=net, manifest=manifest)])
 
 

@@ -5,8 +5,8 @@ import pytest
 from core.breaker import HALTED, REDUCING
 from core.commands import Cancel, Modify, Query, Submit
 from core.exits import BREAKER_EXIT, STOP_LOSS
-from core.messages import Flatten, Freeze
-from tests.unit.trading_session import NAME
+from core.messages import Flatten, Freeze, OrderOutcome
+from tests.unit.trading_session import NAME, SECOND
 from tests.unit.trading_table import Table, only
 
 
@@ -202,6 +202,16 @@ def test_slices_count_for_their_parent_and_its_end_is_told_once():
     assert table.trader.position.lots == entry.lots
     assert table.end(entry, "filled") == []
     assert table.alerts() == ""
+
+
+@pytest.mark.parametrize(("style", "latency_ns"), [("market", 5 * SECOND), ("twap", -1)])
+def test_the_answer_to_a_worked_order_is_not_late_by_its_own_schedule(style, latency_ns):
+    table = Table(style)
+    entry = only(table.signal(1.0), "entry")
+    table.now += 5 * SECOND - 1
+    table.fill(entry.order_id if style == "market" else f"{entry.order_id}-E1", entry.lots, side=1)
+    outcome = next(told for told in table.told if isinstance(told, OrderOutcome))
+    assert outcome.latency_ns == latency_ns
 
 
 def test_names_are_the_same_again_for_the_same_course_and_never_twice():
