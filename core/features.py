@@ -195,13 +195,15 @@ class Window:
         For a spec that this program doesn't compute.
     """
 
-    __slots__ = ("_decision_ns", "_state", "features", "spec")
+    __slots__ = ("_decision_ns", "_market", "_market_key", "_state", "features", "spec")
 
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
         self.features = np.zeros(spec.width, dtype=np.float32)
         self._state = _new_state(spec)
         self._decision_ns = interval_ns(spec.decision_interval)
+        self._market: Market | None = None
+        self._market_key = (-1.0, -1.0)
 
     def append(
         self, ts_close: int, open_: float, high: float, low: float, close: float, volume: float, taker_buy: float
@@ -260,15 +262,19 @@ class Window:
     def market(self) -> Market:
         """Market context of the last closed decision bar; to be read at its close, before another rate settles."""
         state = self._state
-        return Market(
-            float(state[S.close]),
-            float(state[S.atr]),
-            float(state[S.volatility]),
-            float(state[S.volatility_rank]),
-            previous_close(state),
-            float(state[S.funding_rate]),
-            float(minutes_to_funding(np.array(self.ts_close))),
-        )
+        key = (float(state[S.period]), float(state[S.funding_count]))
+        if self._market is None or key != self._market_key:  # several ask for it at one close
+            self._market_key = key
+            self._market = Market(
+                float(state[S.close]),
+                float(state[S.atr]),
+                float(state[S.volatility]),
+                float(state[S.volatility_rank]),
+                previous_close(state),
+                float(state[S.funding_rate]),
+                float(minutes_to_funding(np.array(self.ts_close))),
+            )
+        return self._market
 
     @property
     def ready(self) -> bool:
