@@ -51,6 +51,11 @@ class RunJournal:
         if not (run / "decisions.parquet").is_file():
             raise DataError(f"no run in {run}: there is no decisions.parquet; is the run complete?")
 
+    @property
+    def directory(self) -> Path:
+        """Where the run is."""
+        return self._run
+
     def decisions(self, *, start_ns: int, end_ns: int, instrument: str | None = None) -> list[Row]:
         """Return the decisions within ``start_ns <= ts_event <= end_ns``, in the order in which they were made."""
         wanted = (pc.field("ts_event") >= start_ns) & (pc.field("ts_event") <= end_ns)

@@ -3,12 +3,14 @@
 import argparse
 import glob
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -25,6 +27,8 @@ from core.times import iso, parse_time
 from run_backtest import Replay, run_backtest
 
 __all__ = ["add_parser"]
+
+_MOST_NOTES = 20
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -60,11 +64,35 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode() + "\n")
         return 0
-    _print(summary, replay.out)
+    _print(summary)
+    for note in _notes(replay, summary):
+        Console(highlight=False).print(f"note: {note}", soft_wrap=True)
+    Console(highlight=False).print(f"report: {replay.out / 'report.html'}", soft_wrap=True)
     return 0
 
 
-def _print(summary: dict[str, Any], out: Path) -> None:
+def _notes(replay: Replay, summary: dict[str, Any]) -> list[str]:
+    """Return what a person would otherwise look for: who came and went, and why nothing was ordered."""
+    notes = []
+    table = pq.read_table(replay.out / "members.parquet")
+    members = [row for row in table.to_pylist() if row["reason"] != "founding"]
+    for row in members[:_MOST_NOTES]:
+        stages = f"{row['stage_from'].lower() or 'arrived'} -> {row['stage_to'].lower()}"
+        notes.append(
+            f"{iso(row['ts_event'])} {row['instrument_id']} model {row['model_id']}: {stages}: {row['reason']}"
+        )
+    if len(members) > _MOST_NOTES:
+        notes.append(f"{len(members) - _MOST_NOTES} further changes of members are in {replay.out / 'members.parquet'}")
+    if replay.arrivals and not members:
+        notes.append("no model that arrived was taken in: each is in the ensemble already")
+    if summary["orders"] == 0:
+        decisions = pq.read_table(replay.out / "decisions.parquet", columns=["reason", "abstention", "verdict"])
+        told = Counter(row["abstention"] or f"{row['reason']} {row['verdict']}" for row in decisions.to_pylist())
+        notes.append("nothing was ordered: " + ", ".join(f"{why} {count:,}" for why, count in told.most_common()))
+    return notes
+
+
+def _print(summary: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(statistics_table(summary))
     foreign = sorted(set(summary["instruments"]) - set(summary["models_trained_on"]))
@@ -79,7 +107,6 @@ def _print(summary: dict[str, Any], out: Path) -> None:
         console.print(
             f"IN SAMPLE: a model was trained on bars up to {trained}; this is no evidence of anything.", soft_wrap=True
         )
-    console.print(f"report: {out / 'report.html'}", soft_wrap=True)
 
 
 def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Replay:
@@ -114,6 +141,10 @@ def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Rep
         raise UsageError(
             f"--out {args.out} exists and is not empty: a run is not overwritten, choose another directory"
         )
+    arrivals = tuple(_arrival(text) for text in args.arrivals)
+    for ts_ns, folder in arrivals:
+        if not start < ts_ns <= end:
+            raise UsageError(f"--arrive {iso(ts_ns)}={folder} is not within the run, {iso(start)} to {iso(end)}")
     out = args.out or Path(config.catalog.runs_path) / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return Replay(
         config=config,
@@ -123,7 +154,7 @@ def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Rep
         end_ns=end,
         out=out,
         models=models,
-        arrivals=tuple(_arrival(text) for text in args.arrivals),
+        arrivals=arrivals,
     )
 
 

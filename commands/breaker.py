@@ -12,7 +12,7 @@ from adapters.state_store import FileStateStore, open_store
 from configs.schema import AppConfig
 from core.breaker import ACTIVE, STATES
 from core.causes import TRIGGERS, BreakerState, Cause, trading_state
-from core.errors import RefusedError, UsageError
+from core.errors import RefusedError, StateError, UsageError
 from core.protocols import StateStore
 from core.times import iso
 from core.trips import REQUESTS_KEY, STATE_KEY, Request, encoded, requested, requests_of, state_of
@@ -49,6 +49,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _status(args: argparse.Namespace) -> int:
     """Print the state."""
     _, store = _opened(args)
+    if store.load(STATE_KEY) is None and store.load(REQUESTS_KEY) is None:
+        raise StateError(f"nothing has run with the breaker of {_place(args)}: there is no state to show")
     state, pending = _read(store)
     print(json.dumps(_report(state, pending), indent=2) if args.json else "\n".join(_lines(state, pending)))
     return 0
@@ -75,6 +77,8 @@ def _ask(args: argparse.Namespace) -> int:
             f"{action} is asked for (request {number}): a running system takes it at its next mark, a stopped one at "
         )
         said += "its next start"
+        if store.load(STATE_KEY) is None:
+            said += f"; but nothing has run with the breaker of {_place(args)} so far: is that the place that is meant?"
         if action == "rearm" and state.day.latched:
             said += f"; after a total drawdown the peak begins anew, at about {state.equity:,.2f}"
         if action == "rearm" and request.new_anchor:
@@ -86,9 +90,16 @@ def _ask(args: argparse.Namespace) -> int:
 def _opened(args: argparse.Namespace) -> tuple[AppConfig, StateStore]:
     """Return the configuration and the store that are meant."""
     config = configs.load(args.env)
+    if args.env in {"backtest", "train"}:
+        raise UsageError(f"--env {args.env}: a replay keeps its own breaker and takes no requests; choose another")
     if args.state is None:
         return config, open_store(config.breaker.state_path, args.env)
     return config, open_store(args.state, args.env) if "://" in args.state else FileStateStore(Path(args.state))
+
+
+def _place(args: argparse.Namespace) -> str:
+    """Return whose breaker is meant, in words; a URL may hold a password and is not shown."""
+    return f"--env {args.env}" if args.state is None or "://" in args.state else f"--state {args.state}"
 
 
 def _read(store: StateStore) -> tuple[BreakerState, tuple[Request, ...]]:

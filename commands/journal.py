@@ -52,7 +52,7 @@ def _why(args: argparse.Namespace) -> int:
     if args.json:
         print(_pretty(found))
     else:
-        print("\n\n".join("\n".join(one["text"]) for one in found))
+        print("\n\n".join([f"run {journal.directory}", *("\n".join(one["text"]) for one in found)]))
     return 0
 
 
@@ -63,6 +63,8 @@ def _list(args: argparse.Namespace) -> int:
     journal = _journal(args)
     rows = [row for row in journal.acted() if args.instrument in {None, row["instrument_id"]}]
     rows = rows[-args.last :] if args.last is not None else rows
+    if not rows and not args.json:
+        print(f"no decision of {journal.directory} did anything; `autotrade journal why TIME` says why, bar by bar")
     if args.json:
         print(_pretty([_plain(row) for row in rows]))
     else:
@@ -96,8 +98,8 @@ def _decisions_at(journal: RunJournal, what: str, instrument: str | None) -> lis
         ts_ns = parse_time(what, "TIME")
     except UsageError:
         raise UsageError(
-            f"{what!r} is neither an order of this run nor a time: give an order's id, "
-            "or the close of a bar such as 2024-01-31T12:00"
+            f"{what!r} is neither an order of {journal.directory} nor a time: give an order's id, the close of a bar "
+            "such as 2024-01-31T12:00, or another run with --run"
         ) from None
     rows = journal.decisions(start_ns=ts_ns, end_ns=ts_ns, instrument=instrument)
     if not rows:

@@ -28,7 +28,7 @@ from core.exits import (
 )
 from core.gate import Proposal, allowed_lots
 from core.risk import RiskParams
-from core.rules import ALLOWED, PYRAMIDING
+from core.rules import ADD_ROOM, ADD_SIZE, ADD_TAKEN, ALLOWED
 from core.situation import Account, Instrument, Market, Position
 from core.sizing import SizingParams, largest_add, signed_exposure
 
@@ -143,8 +143,13 @@ def decide(
     if held > 0:
         size = min(size, held + largest_add(position.last_lots, params.sizing))
         planned = _nearest(side, planned, stop, break_even(side, position.entry_price, cost))
-        if size <= held or position.takes > 0 or not has_room(side, market.close, planned, params.exits):
-            return Decided(lots, stop, EXIT_NONE, PYRAMIDING)
+        if size <= held:
+            return Decided(lots, stop, EXIT_NONE, ADD_SIZE)
+        if position.takes > 0:
+            return Decided(lots, stop, EXIT_NONE, ADD_TAKEN)
+        gains = side * (market.close - position.entry_price) > 0.0  # what loses is the gate's to refuse, by its name
+        if gains and not has_room(side, market.close, planned, params.exits):
+            return Decided(lots, stop, EXIT_NONE, ADD_ROOM)
     proposal = Proposal(side, size, held, position.entry_price, planned, position.adds)
     allowed, verdict = allowed_lots(proposal, market, account, memory, at, instrument, params.risk)
     if allowed <= held:
@@ -153,7 +158,7 @@ def decide(
         average = (held * position.entry_price + (allowed - held) * market.close) / allowed
         planned = _nearest(side, planned, planned, break_even(side, average, cost))
         if not has_room(side, market.close, planned, params.exits):
-            return Decided(lots, stop, EXIT_NONE, PYRAMIDING)
+            return Decided(lots, stop, EXIT_NONE, ADD_ROOM)
     return Decided(side * allowed, planned, EXIT_NONE, verdict)
 
 

@@ -96,7 +96,7 @@ def explain(evidence: Evidence) -> list[str]:
     row = evidence.decision
     lines = [
         f"{row['instrument_id']}, decision at the close of {iso(row['ts_event'])}",
-        _line("outcome", outcome(row)),
+        _line("outcome", outcome(row, evidence.fills)),
         _line("market", f"close {shown(row['close'])}, average true range {shown(row['atr'])}, volatility "
               f"{shown(row['volatility'])} a year, ranked {shown(row['volatility_rank'])}"),
         _line("account", f"equity {shown(row['equity'])}, {shown(row['drawdown'])} below the day's high; "
@@ -111,13 +111,13 @@ def explain(evidence: Evidence) -> list[str]:
     return lines
 
 
-def outcome(row: Row) -> str:
-    """Return in one sentence what a decision came to."""
+def outcome(row: Row, fills: Sequence[Row]) -> str:
+    """Return in one sentence what a decision came to, given the fills of the order that it sent."""
     held, target = row["position_lots"], row["target_lots"]
     words = EXIT_WORDS.get(row["exit_reason"], row["exit_reason"])
     if row["client_order_id"]:
         why = f": {words}" if words else _cut(row)
-        return f"{_change(held, target)}{why}"
+        return f"{_change(held, target)}{why}{_unfilled(target, fills)}"
     reason = row.get("reason")
     wanted = f"{_change(held, target)} was wanted ({words or 'see below'}), but " if held != target else ""
     if reason is None:
@@ -139,7 +139,7 @@ def brief(row: Row, fills: Sequence[Row]) -> str:
         if row["stop_price"] and row["new_stop_price"] not in {0.0, row["stop_price"]}
         else ""
     )
-    return f"{iso(row['ts_event'])}  {row['instrument_id']}  {outcome(row)}{price}{moved}{order}"
+    return f"{iso(row['ts_event'])}  {row['instrument_id']}  {outcome(row, fills)}{price}{moved}{order}"
 
 
 def orders_told(orders: Sequence[Row], fills: Sequence[Row]) -> list[str]:
@@ -158,7 +158,8 @@ def orders_told(orders: Sequence[Row], fills: Sequence[Row]) -> list[str]:
         slipped = f", slippage {shown(side * (float(fill['price']) / arrival - 1.0) * _BPS)} bps" if arrival else ""
         words = EXIT_WORDS.get(fill["exit_reason"], fill["exit_reason"])
         lines.append(
-            _line("fill", f"{fill['side']} {fill['quantity']} at {fill['price']} at {iso(fill['ts_event'])}, "
+            _line("fill", f"{fill['side']} {fill['quantity']} at {fill['price']} ({fill['liquidity'].lower()}) at "
+                  f"{iso(fill['ts_event'])}, "
                   f"{shown(arrival)} expected{slipped}, fee {shown(fill['commission'])}; "
                   f"{fill['lots_after']} lots after it{f' ({words})' if words else ''}")
         )  # fmt: skip
@@ -184,6 +185,14 @@ def _change(held: int, target: int) -> str:
         return f"closes a {side} of {abs(held)} lots"
     verb = "adds to" if abs(target) > abs(held) else "reduces"
     return f"{verb} a {side} of {abs(held)} lots, to {abs(target)}"
+
+
+def _unfilled(target: int, fills: Sequence[Row]) -> str:
+    """Return how far an order came that did not fill whole, empty where it did."""
+    if not fills:
+        return "; but nothing was filled"
+    reached = fills[-1]["lots_after"]
+    return "" if reached == target else f"; filled as far as {abs(reached)} lots"
 
 
 def _cut(row: Row) -> str:

@@ -50,6 +50,8 @@ class Holding:
             record_entry(self.memory, 0, self._risk)
         profit = realised(before, lots, price, self._lot) - commission
         after = filled(before, lots, price, order.planned_stop, order.counts and first)
+        if first and order.purpose == "increase" and order.side * (order.planned_stop - after.stop_price) > 0.0:
+            after = after._replace(stop_price=order.planned_stop)
         self.realised += profit
         if before.lots == 0:
             self.trade_profit, self.trade_equity = 0.0, order.equity

@@ -4,7 +4,7 @@ An increase that the gate refused is one of them; which rule refused it is the d
 """
 
 from core.decision import Decided
-from core.rules import ALLOWED
+from core.rules import ALLOWED, NO_ADD
 
 __all__ = ["REASONS", "why_nothing"]
 
@@ -17,8 +17,9 @@ REASONS: dict[str, str] = {
     "flat_signal": "the ensemble wants no position",
     "expired": "the signal was too old to be traded",
     "denied": "the gate refused the increase",
-    "no_add": "the position may not be added to now: an add would be too small, its stop would have no room, "
-    "or a part of the profit was taken already",
+    "add_size": "an add would be smaller than one lot: each is at most a share of the one before (sizing.add_fraction)",
+    "add_taken": "a part of the profit was taken already: the position is not added to any more",
+    "add_room": "with an add, the stop of the whole would stand nearer to the price than exits.min_stop_fraction",
     "unsure": "the confidence is below what sizing asks for",
     "too_small": "what sizing wants is less than one lot",
     "rebalance": "what sizing wants is too near to what is held to be worth an order",
@@ -35,7 +36,6 @@ def why_nothing(
     abstention: str,
     tradable: bool,
     busy: bool,
-    judged: bool,
     unsure: bool,
 ) -> str:
     """Return why no order was sent, empty where one was.
@@ -52,8 +52,6 @@ def why_nothing(
         Of the signal.
     busy : bool
         Whether an order was under way.
-    judged : bool
-        Whether the gate was asked.
     unsure : bool
         Whether the confidence is below what sizing asks for.
     """
@@ -69,8 +67,10 @@ def why_nothing(
         return "expired"
     if busy:
         return "pending"
+    if decided.verdict in NO_ADD:
+        return NO_ADD[decided.verdict]
     if decided.verdict != ALLOWED:
-        return "denied" if judged else "no_add"
+        return "denied"
     if unsure:
         return "unsure"
     return "rebalance" if held_lots != 0 else "too_small"

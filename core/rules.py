@@ -11,10 +11,11 @@ from typing import Literal, NamedTuple
 from core.errors import ConfigError
 
 __all__ = [
-    "ADD_COUNT", "ALLOWED", "CAPITAL", "ENTRY_COUNT", "ENTRY_COUNT_DAY", "ENTRY_SPACING", "FROZEN", "FUNDING", "GROUP",
-    "INSTRUMENT", "LIQUIDATION", "LOSS_PER_TRADE", "LOSS_STREAK", "LOW_PROFIT", "MAX_LOTS", "MIN_NOTIONAL",
-    "NOT_ACTIVE", "ORDER_NOTIONAL", "PRICE_DISTANCE", "PYRAMIDING", "RULES", "STALE_DATA", "STALE_STATE", "STOP_GUARD",
-    "VERDICTS", "VOLATILITY", "VOLATILITY_PAUSE", "Rule", "off_mask",
+    "ADD_COUNT", "ADD_ROOM", "ADD_SIZE", "ADD_TAKEN", "ALLOWED", "CAPITAL", "ENTRY_COUNT", "ENTRY_COUNT_DAY",
+    "ENTRY_SPACING", "FROZEN", "FUNDING", "GROUP", "INSTRUMENT", "LIQUIDATION", "LOSS_PER_TRADE", "LOSS_STREAK",
+    "LOW_PROFIT", "MAX_LOTS", "MIN_NOTIONAL", "NOT_ACTIVE", "NO_ADD", "ORDER_NOTIONAL", "PRICE_DISTANCE",
+    "PYRAMIDING", "RULES", "STALE_DATA", "STALE_STATE", "STOP_GUARD", "VERDICTS", "VOLATILITY", "VOLATILITY_PAUSE",
+    "Rule", "off_mask",
 ]  # fmt: skip
 
 ALLOWED = 0
@@ -42,6 +43,9 @@ LOSS_PER_TRADE = 21
 ORDER_NOTIONAL = 22
 MAX_LOTS = 23
 MIN_NOTIONAL = 24
+ADD_SIZE = 25
+ADD_TAKEN = 26
+ADD_ROOM = 27
 
 
 class Rule(NamedTuple):
@@ -139,8 +143,11 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 """Every rule in the order of evaluation."""
 
-VERDICTS: dict[int, str] = {ALLOWED: "allowed"} | {rule.code: rule.name for rule in RULES}
-"""Closed list of the gate's verdicts by code."""
+NO_ADD: dict[int, str] = {ADD_SIZE: "add_size", ADD_TAKEN: "add_taken", ADD_ROOM: "add_room"}
+"""Why a decision itself makes no add: too small a one, a part of the profit taken, a stop too near to the price."""
+
+VERDICTS: dict[int, str] = {ALLOWED: "allowed"} | {rule.code: rule.name for rule in RULES} | NO_ADD
+"""Closed list of verdicts by code."""
 
 
 def off_mask(names: Iterable[str]) -> int:

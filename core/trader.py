@@ -300,10 +300,11 @@ class Trader:
             desk.settle(now_ns, out)
             submits = (command for command in out[sent:] if isinstance(command, Submit))
             return next((command.order_id for command in submits if command.purpose == "exit"), "")
-        if lots != 0 and decided.stop_price != before.stop_price:
-            desk.holding.position = before._replace(stop_price=decided.stop_price)
         order_id = ""
         grows = abs(target) > abs(lots)
+        worked = grows and self._params.orders.style != "market"  # may never fill: its stop waits for its first fill
+        if lots != 0 and decided.stop_price != before.stop_price and not worked:
+            desk.holding.position = before._replace(stop_price=decided.stop_price)
         barred = grows and (account.state != ACTIVE or account.frozen != 0 or desk.protection.bare_since_ns > 0)
         if target != lots and not barred and desk.orders.under_way() is None and desk.closing is None:
             purpose: Purpose = "reduce"

@@ -62,7 +62,6 @@ def decision_row(
             abstention=signal.abstention,
             tradable=signal.tradable,
             busy=busy,
-            judged=bool(said),
             unsure=signal.confidence < params.sizing.min_confidence,
         ),
         "rules": _judgement(said, memory) if said else "",
@@ -79,11 +78,12 @@ def _judgement(said: list[tuple[str, str, float, float, int]], memory: npt.NDArr
 def order_row(order: Any, *, ts_event: int, side: str, purpose: str, status: str, reason: str) -> dict[str, object]:
     """Return the row of an order's new status."""
     trigger = getattr(order, "trigger_price", None)
+    worked = (order.exec_algorithm_params or {}).get("style", "")
     return {
         "ts_event": ts_event,
         "instrument_id": str(order.instrument_id),
         "client_order_id": str(order.client_order_id),
-        "order_type": order.order_type.name,
+        "order_type": worked.upper() or order.order_type.name,
         "side": side,
         "quantity": str(order.quantity),
         "trigger_price": "" if trigger is None else str(trigger),

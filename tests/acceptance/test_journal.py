@@ -92,7 +92,7 @@ def test_every_order_has_an_answer_with_its_fills(run):
         for fill in fills[fills.client_order_id == order_id].itertuples():
             side = 1 if fill.side == "BUY" else -1
             slippage = side * (float(fill.price) / fill.arrival_price - 1) * 1e4
-            assert f"at {fill.price} at" in text
+            assert f"at {fill.price} (taker) at" in text
             assert f"slippage {shown(slippage)} bps" in text
     assert ("decision", True, False) in kinds
     assert {("stop", True, False), ("stop", True, True), ("stop", False, False)} & kinds
@@ -109,7 +109,7 @@ def test_the_command_answers_in_words_and_in_json(run, capsys):
     (told,) = json.loads(capsys.readouterr().out)
     assert told["decision"]["client_order_id"] == sent["client_order_id"]
     assert told["decision"]["rules"]["wanted"] >= abs(sent["target_lots"])
-    assert "\n".join(told["text"]) + "\n" == by_id
+    assert f"run {run}\n\n" + "\n".join(told["text"]) + "\n" == by_id
     assert cli.main(["journal", "list", "--run", str(run), "--last", "3"]) == 0
     assert capsys.readouterr().out.count("\n") == 3
     assert cli.main(["journal", "invariants", "--json"]) == 0
@@ -121,7 +121,7 @@ def test_the_command_answers_in_words_and_in_json(run, capsys):
     [
         (["2024-01-20T00:17", "--run", "RUN"], 1, "the nearest are 2024-01-20T00:15:00Z and 2024-01-20T00:30:00Z"),
         (["2030-01-01", "--run", "RUN"], 1, "the nearest are 2024-01-22T00:00:00Z"),
-        (["O-nobody", "--run", "RUN"], 2, "'O-nobody' is neither an order of this run nor a time"),
+        (["O-nobody", "--run", "RUN"], 2, "'O-nobody' is neither an order of "),
         (["2024-01-20", "--run", "nowhere"], 1, "no run in nowhere"),
         (["2024-01-20", "--run", "RUN", "--instrument", "X"], 1, "holds no decision on X, only on BTCUSDT-PERP"),
     ],

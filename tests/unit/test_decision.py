@@ -22,6 +22,9 @@ from core.exits import (
 from core.protections import new_memory, open_bar, record_entry
 from core.risk import RiskParams
 from core.rules import (
+    ADD_ROOM,
+    ADD_SIZE,
+    ADD_TAKEN,
     ALLOWED,
     CAPITAL,
     ENTRY_COUNT,
@@ -128,7 +131,8 @@ def test_each_entry_rule_names_itself():
     assert decided(market=MARKET._replace(volatility_rank=0.99)).verdict == VOLATILITY
     assert decided(entries=8).verdict == ENTRY_COUNT
     assert decided(entries=1, bars_before=0).verdict == ENTRY_SPACING
-    assert decided(position=Position(30, 50_100.0, 49_000.0, 5)).verdict == PYRAMIDING
+    losing = Position(30, 50_100.0, 49_000.0, 5, first_lots=30, last_lots=30)
+    assert decided(position=losing).verdict == PYRAMIDING
     assert decided(account=ACCOUNT._replace(equity=300.0), level=0.5).verdict == MIN_NOTIONAL
 
 
@@ -179,17 +183,17 @@ def test_the_stop_of_an_add_is_at_break_even_of_the_whole_where_that_is_nearest(
 
 def test_no_add_is_made_without_profit_without_room_after_a_take_or_of_an_unknown_size():
     assert decided(position=WINNING).target_lots == 60
-    for position in (
-        WINNING._replace(entry_price=50_010.0),
-        WINNING._replace(entry_price=49_950.0),
-        WINNING._replace(takes=1),
-        WINNING._replace(first_lots=0, last_lots=0),
-        WINNING._replace(last_lots=1),
+    for position, verdict in (
+        (WINNING._replace(entry_price=50_010.0), PYRAMIDING),
+        (WINNING._replace(entry_price=49_950.0), ADD_ROOM),
+        (WINNING._replace(takes=1), ADD_TAKEN),
+        (WINNING._replace(first_lots=0, last_lots=0), ADD_SIZE),
+        (WINNING._replace(last_lots=1), ADD_SIZE),
     ):
         result = decided(position=position)
-        assert (result.target_lots, result.verdict) == (40, PYRAMIDING), position
+        assert (result.target_lots, result.verdict) == (40, verdict), position
     roomy = PARAMS._replace(exits=PARAMS.exits._replace(min_stop_fraction=0.02))
-    assert decided(position=WINNING, params=roomy).verdict == PYRAMIDING, "break-even is nearer than 2 %"
+    assert decided(position=WINNING, params=roomy).verdict == ADD_ROOM, "break-even is nearer than 2 %"
 
 
 @pytest.mark.parametrize("side", [1, -1])

@@ -14,7 +14,7 @@ from core.gate import Proposal, allowed_lots, explained, spoken
 from core.protections import new_memory, open_bar
 from core.reasons import REASONS, why_nothing
 from core.risk import RiskParams
-from core.rules import ALLOWED, PYRAMIDING, RULES, VERDICTS
+from core.rules import ADD_ROOM, ADD_SIZE, ADD_TAKEN, ALLOWED, PYRAMIDING, RULES, VERDICTS
 from core.situation import Account, Instrument, Market
 from core.sizing import SizingParams
 
@@ -109,7 +109,7 @@ def test_the_rules_of_a_row_are_what_the_gate_explained():
     ],
 )  # fmt: skip
 def test_what_a_decision_came_to_is_said_first(change, said):
-    assert said in outcome(row(**change))
+    assert said in outcome(row(**change), [{"lots_after": row(**change)["target_lots"]}])
     assert said in text(row(**change)).splitlines()[1]
     assert said in brief(row(**change), [])
 
@@ -123,7 +123,7 @@ def test_a_run_of_before_says_what_it_did_not_keep():
 
 
 NOTHING = {
-    "order_id": "", "held_lots": 0, "level": 1.0, "abstention": "", "tradable": True, "busy": False, "judged": False,
+    "order_id": "", "held_lots": 0, "level": 1.0, "abstention": "", "tradable": True, "busy": False,
     "unsure": False,
 }  # fmt: skip
 
@@ -139,8 +139,10 @@ NOTHING = {
         ("flat_signal", 0, ALLOWED, {"level": 0.0}),
         ("expired", 5, ALLOWED, {"held_lots": 5, "tradable": False}),
         ("pending", 5, ALLOWED, {"held_lots": 5, "busy": True}),
-        ("denied", 5, PYRAMIDING, {"held_lots": 5, "judged": True}),
-        ("no_add", 5, PYRAMIDING, {"held_lots": 5}),
+        ("denied", 5, PYRAMIDING, {"held_lots": 5}),
+        ("add_size", 5, ADD_SIZE, {"held_lots": 5}),
+        ("add_taken", 5, ADD_TAKEN, {"held_lots": 5}),
+        ("add_room", 5, ADD_ROOM, {"held_lots": 5}),
         ("unsure", 0, ALLOWED, {"unsure": True}),
         ("too_small", 0, ALLOWED, {}),
         ("rebalance", 5, ALLOWED, {"held_lots": 5}),

@@ -16,7 +16,7 @@ from core.errors import ConfigError
 from core.gate import Proposal, allowed_lots, explained
 from core.protections import close_trade, new_memory, open_bar, record_entry
 from core.risk import RiskParams
-from core.rules import ALLOWED, RULES, VERDICTS, Rule, off_mask
+from core.rules import ALLOWED, NO_ADD, RULES, VERDICTS, Rule, off_mask
 from core.situation import Account, Instrument, Market
 
 BY_NAME = {rule.name: rule for rule in RULES}
@@ -142,7 +142,7 @@ def judged(case: Case):
 def test_the_table_is_numbered_from_one_and_every_rule_has_a_situation_here():
     assert [rule.code for rule in RULES] == list(range(1, len(RULES) + 1))
     assert list(SITUATIONS) == [rule.name for rule in RULES]
-    assert list(VERDICTS) == list(range(len(RULES) + 1))
+    assert list(VERDICTS) == list(range(len(RULES) + 1 + len(NO_ADD)))
 
 
 @pytest.mark.parametrize("case", [ORDINARY, HOLDING], ids=["open", "add"])

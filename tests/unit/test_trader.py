@@ -231,3 +231,16 @@ def test_a_fill_of_an_order_that_nobody_knows_counts_and_is_protected():
     assert table.trader.position.lots == 3
     assert submits(asked) == [("stop", -3)]
     assert "nobody knows" in table.alerts()
+
+
+def test_the_stop_of_a_worked_add_waits_for_its_first_fill():
+    table = Table("twap")
+    entry = only(table.signal(0.3), "entry")
+    stop = only(table.fill(f"{entry.order_id}-E1", entry.lots, side=1), "stop")
+    table.accept(stop)
+    table.end(entry, "filled")
+    before = table.trader.position.stop_price
+    add = only(table.signal(1.0, 31_500.0), "increase")
+    assert table.trader.position.stop_price == before
+    table.fill(f"{add.order_id}-E1", 1, 31_500.0, side=1)
+    assert table.trader.position.stop_price > 30_000.0, "break-even of the whole, or better"
