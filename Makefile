@@ -28,8 +28,9 @@ backtest: .venv/.runtime  ## replay the catalog (a synthetic sample where it is 
 test: .venv/.develop  ## run all tests; ARGS="-k name"
 	@$(PYTHON) -m pytest $(ARGS)
 
-soak: .venv/.develop  ## a hundred times the generated trading sessions of the tests; SESSIONS=1000000
+soak: .venv/.develop  ## a hundred times the generated trading sessions, and examples never tried before; SESSIONS=1000000
 	@SESSIONS=$${SESSIONS:-1000000} $(PYTHON) -m pytest tests/unit/test_trading_sessions.py --durations=3 $(ARGS)
+	@EXAMPLES=new $(PYTHON) -m pytest tests/unit --durations=3 $(ARGS)
 
 check: .venv/.develop  ## lint, formatting, types
 	@$(PYTHON) -m ruff check .

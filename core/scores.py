@@ -230,12 +230,13 @@ def weigh(
     best = -np.inf
     for i in range(n):
         if shares[i] > 0.0 and priors[i] > 0.0:
-            best = max(best, rate * gains[i])
+            raw[i] = math.log(priors[i]) + rate * gains[i]
+            best = max(best, raw[i])
     count = 0
     least, most = np.inf, 0.0
     for i in range(n):
         if shares[i] > 0.0 and priors[i] > 0.0:
-            raw[i] = max(priors[i] * math.exp(rate * gains[i] - best), 1e-300)
+            raw[i] = max(math.exp(raw[i] - best), 1e-300)
             least, most = min(least, raw[i]), max(most, raw[i])
             count += 1
     if count == 0:

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,8 +8,14 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 
 from adapters.binance_history import ImportRequest, import_files
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new", print_blob=True)
+settings.load_profile(os.environ.get("EXAMPLES", "same"))
+"""The same examples at every run, so that a run says something of a change; `make soak` looks for new ones."""
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

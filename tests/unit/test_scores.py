@@ -182,6 +182,12 @@ def test_hedge_loses_little_to_the_best_model_in_hindsight():
     assert gains.max() - earned <= rate * rounds / 8 + math.log(n) / rate
 
 
+def test_equal_priors_that_are_hardly_above_nothing_weigh_alike_by_what_was_earned():
+    tiny = 2.225073858507203e-309
+    weights = weigh(np.array([0.0, 1.0]), np.array([tiny, tiny]), np.array([0.25, 0.25]), 1.0, 0.5, 2.0)
+    assert weights == pytest.approx(0.25 * 2 / (1 + math.e) * np.array([1.0, math.e]), rel=1e-9)
+
+
 finite = st.floats(-3.0, 3.0)
 models = st.lists(st.tuples(finite, st.floats(0.0, 10.0), st.sampled_from([0.0, 0.25, 1.0])), min_size=1, max_size=8)
 
