@@ -12,8 +12,8 @@ from configs.section import settings_of
 
 ROOT = Path(__file__).parents[1]
 
-PACKAGES = ("core", "configs", "adapters", "actors", "strategies", "training", "commands", "benchmarks")
-ROOTS = ("cli", "composition", "run_backtest", "run_study")
+PACKAGES = ("core", "configs", "adapters", "actors", "strategies", "training", "venue", "commands", "benchmarks")
+ROOTS = ("cli", "composition", "run_backtest", "run_live", "run_study")
 OURS = {*PACKAGES, *ROOTS}
 
 MAY_IMPORT = {
@@ -27,7 +27,9 @@ MAY_IMPORT = {
     "benchmarks": OURS,
     "cli": OURS - {"benchmarks"},
     "composition": {"actors", "strategies", "adapters", "configs", "core"},
-    "run_backtest": OURS - {"benchmarks", "training", "run_study"},
+    "run_backtest": OURS - {"benchmarks", "training", "run_live", "run_study", "venue"},
+    "run_live": OURS - {"benchmarks", "training", "run_study"},
+    "venue": {"venue"},
     "run_study": OURS - {"benchmarks"},
 }
 """Packages of ours by importer: decisions know nobody, shells know decisions, only the outermost know everyone."""
@@ -46,7 +48,7 @@ EXCUSED = {("core.compiled", "pathlib")}
 """It names the compiler's cache by a digest of the sources, once, at import."""
 
 ONLY_IN = {
-    "nautilus_trader": {"actors", "strategies", "adapters", "run_backtest", "benchmarks"},
+    "nautilus_trader": {"actors", "strategies", "adapters", "run_backtest", "run_live", "benchmarks"},
     "torch": {"training", "benchmarks"},
     "stable_baselines3": {"training", "benchmarks"},
     "sb3_contrib": {"training"},
@@ -57,10 +59,12 @@ ONLY_IN = {
     "onnxruntime": {"adapters", "training"},
     "onnx": {"adapters", "training"},
     "httpx": {"adapters"},
+    "aiohttp": {"venue"},
+    "cryptography": {"adapters", "venue"},
 }
 """Where a package may be imported at all."""
 
-STARTED_BY_NAME = {"cli", "run_backtest", "run_study", "benchmarks.__main__", "benchmarks.peer_environments"}
+STARTED_BY_NAME = {"cli", "run_backtest", "run_live", "run_study", "benchmarks.__main__", "benchmarks.peer_environments"}
 """Entry points; `cli` loads ``commands.*`` and `benchmarks` its ``bench_*`` by name."""
 
 TWINS = {"adapters.scripted_policy"}

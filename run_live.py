@@ -1,0 +1,1 @@
+"""Composition root of a live node: ``python run_live.py paper|demo|testnet|mainnet``."""
