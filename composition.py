@@ -14,7 +14,8 @@ from configs.schema import AppConfig
 from core.bars import bar_type, interval_ns
 from core.faults import Faults
 from core.features import Window, feature_spec
-from core.protocols import FlowSource, Journal, ModelSource, Policy, StateStore
+from core.protocols import FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
+from core.timekeeping import EngineTime
 from core.trader import TraderParams
 from core.witness import Witness
 from strategies.execution import Slicer, WorkedInstrument
@@ -30,7 +31,8 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
 
     ``policies`` and ``windows`` (fed with the history before the first decision) by instrument; ``models`` that arrive
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
-    the time (ns) of every decision; ``trade_from_ns``: first decision close.
+    the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
+    unless a live node is fed with history.
     """
 
     policies: Mapping[str, Policy]
@@ -43,6 +45,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], int]
     progress: Callable[[int], None]
     trade_from_ns: int
+    time: Timekeeper = msgspec.field(default_factory=EngineTime)
 
 
 class Components(NamedTuple):
@@ -76,14 +79,15 @@ def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outs
         journal=witness,
         store=outside.store,
         faults=outside.faults,
+        time=outside.time,
     )
     return Components(
         actors=(
-            _monitor(config, infos, witness, outside.faults),
+            _monitor(config, infos, witness, outside),
             risk,
             *(_ensemble(config, i, outside) for i in infos),
         ),
-        exec_algorithms=() if config.execution.style == "market" else (_slicer(config, infos, outside.faults),),
+        exec_algorithms=() if config.execution.style == "market" else (_slicer(config, infos, outside),),
         strategies=tuple(_strategy(config, info, n, witness, outside) for n, info in enumerate(infos, start=1)),
     )
 
@@ -133,10 +137,10 @@ def _strategy(config: AppConfig, info: InstrumentInfo, number: int, witness: Wit
         orders=config.orders.params(config.execution.style),
     )
     params = RLStrategyParams(trader=trader, lot=str(info.lot))
-    return RLStrategy(params, journal=witness, faults=outside.faults, store=outside.store)
+    return RLStrategy(params, journal=witness, faults=outside.faults, store=outside.store, time=outside.time)
 
 
-def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, faults: Faults) -> Monitor:
+def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside) -> Monitor:
     """Return what holds everything to the invariants; a run in which one does not hold proves nothing."""
     base_ns, decision_ns = interval_ns(config.market.base_interval), interval_ns(config.market.decision_interval)
     params = MonitorParams(
@@ -152,10 +156,11 @@ def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witnes
         check_interval_ns=round(config.invariants.check_interval_seconds * 1e9),
         decision_ns=decision_ns,
     )
-    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report)
+    faults = outside.faults
+    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report, time=outside.time)
 
 
-def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) -> Slicer:
+def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Slicer:
     """Return what works the orders of a style other than market."""
     base = config.market.base_interval
     worked = {
@@ -168,4 +173,4 @@ def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], faults: Faults) 
         )
         for info in infos
     }
-    return Slicer(instruments=worked, params=config.execution.params(), faults=faults)
+    return Slicer(instruments=worked, params=config.execution.params(), faults=outside.faults, time=outside.time)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from math import nan
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 from nautilus_trader.common import DataActor, DataActorConfig
@@ -28,8 +28,9 @@ from core.messages import (
     risk_topic,
     trip_topic,
 )
-from core.protocols import Journal
+from core.protocols import Journal, Timekeeper
 from core.slices import parent_of
+from core.timekeeping import EngineTime
 from core.watch import OpenOrder, Watch, Words
 from core.witness import Witness
 
@@ -77,6 +78,8 @@ class Monitor(DataActor):
         Where handler errors are kept.
     violated : Callable[[str], None]
         Told each violation in one line.
+    time : Timekeeper, optional
+        Market time; by default the engine's.
     """
 
     def __new__(cls, params: MonitorParams, **_: object) -> Self:  # noqa: ARG004
@@ -92,12 +95,14 @@ class Monitor(DataActor):
         journal: Journal,
         faults: Faults,
         violated: Callable[[str], None],
+        time: Timekeeper | None = None,
     ) -> None:
         self.faults = faults
         self._params = params
         self._witness = witness
         self._journal = journal
         self._violated = violated
+        self._time = time or EngineTime()
         self._ids = {name: InstrumentId.from_str(name) for name in params.instruments}
         self._bar_types = {name: BarType.from_str(one.bar_type) for name, one in params.instruments.items()}
         self._lots = {name: Decimal(one.lot) for name, one in params.instruments.items()}
@@ -119,7 +124,7 @@ class Monitor(DataActor):
         self.subscribe_topic(alert_topic(), self._on_alert)
         for name in self._ids:
             self.subscribe_topic(position_topic(name), self._on_position)
-        self.clock.set_timer_ns("invariants", self._params.check_interval_ns, callback=self._on_timer)
+        self._time.every(self.clock, "invariants", self._params.check_interval_ns, self._on_timer)
 
     @recorded
     def _on_risk(self, message: object) -> None:
@@ -159,9 +164,8 @@ class Monitor(DataActor):
             self._journal.record("alerts", msgspec.structs.asdict(message))
 
     @recorded
-    def _on_timer(self, event: Any) -> None:
+    def _on_timer(self, now: int) -> None:
         """Look at all that is held, that has an order though nothing is held, or that nobody decides on any more."""
-        now = event.ts_event
         for name, instrument_id in self._ids.items():
             age = self._decision_age(name, now)
             if (
@@ -175,11 +179,11 @@ class Monitor(DataActor):
                 self._witness.forget(name, now - DAY_NS, known | {parent_of(order_id) for order_id in known})
 
     @recorded
-    def _on_due(self, name: str, event: Any) -> None:
+    def _on_due(self, name: str, now: int) -> None:
         """Look where a look is due, once the handler that gave rise to it is done; one that was put forward is void."""
-        if name in self._pending and event.ts_event >= self._pending[name]:
+        if name in self._pending and now >= self._pending[name]:
             del self._pending[name]
-            self._look(name, event.ts_event)
+            self._look(name, now)
 
     def _look_at(self, name: str, at_ns: int) -> None:
         """Look at an instrument at a time, or sooner where that is pending."""
@@ -187,8 +191,7 @@ class Monitor(DataActor):
             return
         self._pending[name] = at_ns
         self._alerts += 1
-        callback = partial(self._on_due, name)
-        self.clock.set_time_alert_ns(f"invariants-{self._alerts}", at_ns, callback=callback, allow_past=True)
+        self._time.alarm(self.clock, f"invariants-{self._alerts}", at_ns, partial(self._on_due, name))
 
     def _look(self, name: str, now: int, *, decision_age_seconds: float = nan) -> None:
         """Look at an instrument, report what does not hold, and take note of what does again."""
@@ -272,4 +275,4 @@ class Monitor(DataActor):
         return (now - self._witness.decided(name)[0]) / 1e9 if flowed else nan
 
     def _now(self) -> int:
-        return int(self.clock.timestamp_ns())
+        return self._time.now_ns(int(self.clock.timestamp_ns()))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Self
 
 from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, PriceType, Venue
@@ -32,7 +32,8 @@ from core.messages import (
     risk_topic,
     trip_topic,
 )
-from core.protocols import Journal, StateStore
+from core.protocols import Journal, StateStore, Timekeeper
+from core.timekeeping import EngineTime
 from core.trips import (
     REQUESTS_KEY,
     STATE_KEY,
@@ -76,6 +77,8 @@ class RiskActor(DataActor):
         Where the breaker's state is kept; None where it ends with the run.
     faults : Faults
         Where handler errors are kept.
+    time : Timekeeper, optional
+        Market time; by default the engine's.
 
     Raises
     ------
@@ -100,8 +103,10 @@ class RiskActor(DataActor):
         journal: Journal,
         store: StateStore | None,
         faults: Faults,
+        time: Timekeeper | None = None,
     ) -> None:
         self.faults = faults
+        self._time = time or EngineTime()
         self._bar_types = {instrument: BarType.from_str(name) for instrument, name in bar_types.items()}
         self._books = Books(lots)
         self._venue = Venue(venue)
@@ -129,8 +134,8 @@ class RiskActor(DataActor):
         for instrument in self._bar_types:
             self.subscribe_funding_rates(InstrumentId.from_str(instrument))
             self.subscribe_topic(position_topic(instrument), self._on_position)
-        self._take_requests(self.clock.timestamp_ns())
-        self.clock.set_timer_ns("breaker", self._clocks.mark_interval_ns, callback=self._on_timer)
+        self._take_requests(self._now())
+        self._time.every(self.clock, "breaker", self._clocks.mark_interval_ns, self._on_timer)
 
     @recorded
     def on_stop(self) -> None:
@@ -168,19 +173,18 @@ class RiskActor(DataActor):
     @recorded
     def _on_trip(self, message: object) -> None:
         if isinstance(message, Trip):
-            now = self.clock.timestamp_ns()
+            now = self._now()
             self._told(tripped(self._state, message.trigger, message.detail, now, self._params), now)
 
     @recorded
     def _on_outcome(self, message: object) -> None:
         if isinstance(message, OrderOutcome):
-            now = self.clock.timestamp_ns()
+            now = self._now()
             self._told(order_answered(self._state, message.outcome, message.latency_ns, now, self._params), now)
 
     @recorded
-    def _on_timer(self, event: Any) -> None:
+    def _on_timer(self, now: int) -> None:
         """Mark at the last known prices, end what is over, take what a person asks; evaluated even without a bar."""
-        now = event.ts_event
         self._told(elapsed(self._state, now, self._params), now)
         self._find_stale(now)
         if all(self._last_seen(name) for name in self._books.held()):
@@ -189,9 +193,9 @@ class RiskActor(DataActor):
         self._take_requests(now)
 
     @recorded
-    def _on_flatten(self, event: Any) -> None:
+    def _on_flatten(self, now: int) -> None:
         self._flattening = False
-        self._flatten(event.ts_event)
+        self._flatten(now)
 
     def _mark(self, mark: Mark) -> None:
         """Fold the equity of a decision's close in and answer; the decision itself closes what it decides on."""
@@ -237,7 +241,7 @@ class RiskActor(DataActor):
             self._publish(ts, self._last_close)
             if flattening(self._state) and not self._flattening:
                 self._flattening = True
-                self.clock.set_time_alert_ns("breaker-flatten", ts, callback=self._on_flatten, allow_past=True)
+                self._time.alarm(self.clock, "breaker-flatten", ts, self._on_flatten)
 
     def _take(self, step: Step, ts: int) -> bool:
         """Keep a new state, then make it the state and tell of its changes; return whether there were any."""
@@ -364,6 +368,9 @@ class RiskActor(DataActor):
         if account is None:
             raise RuntimeError(f"no account at {self._venue}")
         return self._books.audit(ts, float(account.balance_total(self._currency).as_double()))
+
+    def _now(self) -> int:
+        return self._time.now_ns(int(self.clock.timestamp_ns()))
 
     def _record_equity(self) -> None:
         """Write the last decision mark down; further instruments' marks at one close have replaced it."""

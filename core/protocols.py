@@ -1,14 +1,14 @@
 """What the shells need from outside, typed here, handed in by the run files."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from core.serving import Candidate
 
-__all__ = ["FlowSource", "Journal", "ModelSource", "Offer", "Policy", "StateStore"]
+__all__ = ["FlowSource", "Journal", "ModelSource", "Offer", "Policy", "StateStore", "Timekeeper"]
 
 
 class Policy(Protocol):
@@ -71,3 +71,22 @@ class StateStore(Protocol):
 
     def save(self, key: str, value: bytes) -> None:
         """Replace what is saved under a key: durable when it returns, never half of it."""
+
+
+class Timekeeper(Protocol):
+    """Market time, in which decisions are made and answers waited for; `core.timekeeping` has both kinds.
+
+    ``clock`` is the engine's, of the component that sets an alarm: names need be unique within it alone. All times ns.
+    """
+
+    def now_ns(self, engine_ns: int) -> int:
+        """Return market time at a time of the engine's clock."""
+
+    def engine_ns(self, market_ns: int) -> int:
+        """Return when on the engine's clock it is so late in the market, as things stand."""
+
+    def alarm(self, clock: Any, name: str, market_ns: int, ring: Callable[[int], None]) -> None:
+        """Have an alarm ring once, at once where its time is past; one of the same name is void."""
+
+    def every(self, clock: Any, name: str, interval_ns: int, ring: Callable[[int], None]) -> None:
+        """Have an alarm ring again and again."""

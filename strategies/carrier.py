@@ -19,8 +19,9 @@ from core.commands import (
     WriteFill,
     WriteOrder,
 )
-from core.faults import Faults
-from core.protocols import Journal, StateStore
+from core.faults import Faults, recorded
+from core.protocols import Journal, StateStore, Timekeeper
+from core.timekeeping import EngineTime
 from core.trader import Trader, TraderParams
 from strategies.orders import OrderDesk
 from strategies.rows import decision_row, fill_row, order_row
@@ -52,12 +53,19 @@ class Carrier(Strategy):
         return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
 
     def __init__(
-        self, params: RLStrategyParams, *, journal: Journal, faults: Faults, store: StateStore | None = None
+        self,
+        params: RLStrategyParams,
+        *,
+        journal: Journal,
+        faults: Faults,
+        store: StateStore | None = None,
+        time: Timekeeper | None = None,
     ) -> None:
         self.faults = faults
         self.trader = Trader(params.trader)
         self._journal = journal
         self._store = store
+        self._time = time or EngineTime()
         self._key = f"trader.{params.trader.instrument_id}"
         self._name = params.trader.instrument_id
         self._desk = OrderDesk(params.trader.instrument_id, params.lot, params.trader.tick)
@@ -84,8 +92,13 @@ class Carrier(Strategy):
         wake_ns = self.trader.wake_ns
         if wake_ns > 0 and (self._alarm_ns == 0 or wake_ns < self._alarm_ns):
             self._alarm_ns = wake_ns
-            clock: Any = self.clock
-            clock.set_time_alert_ns(_WAKE, wake_ns)
+            self._time.alarm(self.clock, _WAKE, wake_ns, self._on_wake)
+
+    @recorded
+    def _on_wake(self, ts_ns: int) -> None:
+        """Look after what did not happen."""
+        self._alarm_ns = 0
+        self._carry_out(self.trader.on_timer(max(ts_ns, self._now())))
 
     def _do(self, command: Command) -> None:
         match command:
@@ -169,5 +182,6 @@ class Carrier(Strategy):
         return self.cache.order(ClientOrderId(order_id))
 
     def _now(self) -> int:
+        """Return the market's time."""
         clock: Any = self.clock
-        return int(clock.timestamp_ns())
+        return self._time.now_ns(int(clock.timestamp_ns()))

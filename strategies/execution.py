@@ -14,10 +14,10 @@ Contract with the owner (names of slices, cancelling, the end of a parent: `core
 """
 
 from decimal import Decimal
+from functools import partial
 from typing import Any, Self
 
 import msgspec
-from nautilus_trader.common import TimeEvent
 from nautilus_trader.model import (
     BarType,
     ClientOrderId,
@@ -39,8 +39,10 @@ from core.chase import Order
 from core.faults import Faults, recorded
 from core.messages import ParentEnded, ended_topic
 from core.parent import STYLES, Command, ExecutionParams, Parent, ParentOrder, Touch
+from core.protocols import Timekeeper
 from core.situation import Instrument
 from core.slices import MAX_PARENT_ID, parent_of, seed_of
+from core.timekeeping import EngineTime
 
 __all__ = ["SLICER", "Slicer", "WorkedInstrument"]
 
@@ -81,6 +83,8 @@ class Slicer(ExecutionAlgorithm):
         How.
     faults : Faults
         Where handler errors are kept. After the first one anywhere nothing more is sent, and what rests is cancelled.
+    time : Timekeeper, optional
+        Market time; by default the engine's.
 
     Notes
     -----
@@ -96,10 +100,18 @@ class Slicer(ExecutionAlgorithm):
         )
         return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
 
-    def __init__(self, *, instruments: dict[str, WorkedInstrument], params: ExecutionParams, faults: Faults) -> None:
+    def __init__(
+        self,
+        *,
+        instruments: dict[str, WorkedInstrument],
+        params: ExecutionParams,
+        faults: Faults,
+        time: Timekeeper | None = None,
+    ) -> None:
         self.faults = faults
         self._instruments = instruments
         self._params = params
+        self._time = time or EngineTime()
         self._works: dict[str, _Work] = {}
         self._over: dict[str, _Work] = {}
 
@@ -127,11 +139,10 @@ class Slicer(ExecutionAlgorithm):
         self._wake(name, now_ns)
 
     @recorded
-    def on_time_event(self, event: TimeEvent) -> None:
+    def _on_alarm(self, name: str, what: str, ts_ns: int) -> None:
         """Look at the market; after an error anywhere only clear up."""
-        name, _, what = event.name.partition("|")
         if what == _ENDED:
-            self._tell(name, event.ts_event)
+            self._tell(name, ts_ns)
         elif name in self._works and what == str(self._works[name].alerts):
             self._look(name)
 
@@ -267,7 +278,7 @@ class Slicer(ExecutionAlgorithm):
         work = self._works.get(name)
         if work is not None and work.parent.outcome:
             self._over[name] = self._works.pop(name)
-            self._alert(f"{name}|{_ENDED}", self._now())
+            self._alert(name, _ENDED, self._now())
 
     def _tell(self, name: str, ts_event: int) -> None:
         work = self._over.pop(name)
@@ -288,15 +299,14 @@ class Slicer(ExecutionAlgorithm):
         """Look at a parent again at a time; an alert set before is void."""
         work = self._works[name]
         work.alerts += 1
-        self._alert(f"{name}|{work.alerts}", at_ns)
+        self._alert(name, str(work.alerts), at_ns)
 
-    def _alert(self, name: str, at_ns: int) -> None:
-        clock: Any = self.clock
-        clock.set_time_alert_ns(name, at_ns)
+    def _alert(self, name: str, what: str, at_ns: int) -> None:
+        self._time.alarm(self.clock, f"{name}|{what}", at_ns, partial(self._on_alarm, name, what))
 
     def _now(self) -> int:
         clock: Any = self.clock
-        return int(clock.timestamp_ns())
+        return self._time.now_ns(int(clock.timestamp_ns()))
 
 
 def _named(order_id: ClientOrderId) -> tuple[str, int]:

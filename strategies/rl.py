@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-from nautilus_trader.common import TimeEvent
 from nautilus_trader.model import (
     OrderAccepted,
     OrderCanceled,
@@ -49,6 +48,8 @@ class RLStrategy(Carrier):
         Where handler errors are kept.
     store : StateStore, optional
         Keeps what a restart must know, at every change and before anything is sent.
+    time : Timekeeper, optional
+        Market time; by default the engine's.
     """
 
     @recorded
@@ -94,12 +95,6 @@ class RLStrategy(Carrier):
             outcome = {"timed_out": "expired"}.get(message.outcome, message.outcome)
             now_ns = self._now()
             self._carry_out(self.trader.on_ended(message.client_order_id, outcome, message.reason, now_ns))
-
-    @recorded
-    def on_time_event(self, event: TimeEvent) -> None:
-        """Look after what did not happen."""
-        self._alarm_ns = 0
-        self._carry_out(self.trader.on_timer(max(event.ts_event, self._now())))
 
     @recorded
     def on_order_filled(self, event: OrderFilled) -> None:
