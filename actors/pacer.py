@@ -88,6 +88,11 @@ class Pacer(DataActor):
         self._steps.ask()
 
     @recorded
+    def on_stop(self) -> None:
+        """Look no more."""
+        self.clock.cancel_timer("pacer")
+
+    @recorded
     def on_bar(self, bar: Bar) -> None:
         """Make it as late as the bar's close."""
         close_ns = -(-int(bar.ts_event) // self._params.base_ns) * self._params.base_ns
