@@ -39,6 +39,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ts_event=_INT, instrument_id=_TEXT, client_order_id=_TEXT, side=_TEXT, quantity=_TEXT, price=_TEXT,
         commission=_FLOAT, liquidity=_TEXT, arrival_price=_FLOAT, purpose=_TEXT, exit_reason=_TEXT, lots_after=_INT,
     ),
+    "positions": _schema(ts_event=_INT, instrument_id=_TEXT, quantity=_TEXT, entry_price=_FLOAT, reason=_TEXT),
     "equity": _schema(
         ts_event=_INT, equity=_FLOAT, balance=_FLOAT, high_water_mark=_FLOAT, drawdown=_FLOAT, exposure=_FLOAT,
         state=_TEXT,
