@@ -126,4 +126,6 @@ class WritePosition(msgspec.Struct, frozen=True, gc=False):
     ts_event: int
 
 
-type Command = Submit | Modify | Cancel | Query | Reconcile | Publish | WriteDecision | WriteOrder | WriteFill | WritePosition
+type Command = (
+    Submit | Modify | Cancel | Query | Reconcile | Publish | WriteDecision | WriteOrder | WriteFill | WritePosition
+)
