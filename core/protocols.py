@@ -9,7 +9,18 @@ import numpy.typing as npt
 from core.bars import Bars
 from core.serving import Candidate
 
-__all__ = ["BarHistory", "FlowSource", "Journal", "ModelSource", "Offer", "Policy", "StateStore", "Timekeeper"]
+__all__ = [
+    "BarHistory",
+    "FlowSource",
+    "Journal",
+    "ModelSource",
+    "Offer",
+    "Policy",
+    "ReplayStep",
+    "ReplaySteps",
+    "StateStore",
+    "Timekeeper",
+]
 
 
 class Policy(Protocol):
@@ -119,3 +130,20 @@ class Timekeeper(Protocol):
 
     def every(self, clock: Any, name: str, interval_ns: int, ring: Callable[[int], None]) -> None:
         """Have an alarm ring again and again."""
+
+
+class ReplayStep(NamedTuple):
+    """What a replaying venue says after a step: close of the last bar that it played (ns), and whether that was all."""
+
+    close_ns: int
+    done: bool
+
+
+class ReplaySteps(Protocol):
+    """A replaying venue's step, taken by somebody else's thread."""
+
+    def ask(self) -> None:
+        """Begin a step. Never blocks."""
+
+    def taken(self) -> Sequence[ReplayStep]:
+        """Return the steps finished since the last call."""
