@@ -85,7 +85,7 @@ class Journal(Protocol):
     """Where decisions, orders, fills and equity are written down. Never blocks and never raises into trading."""
 
     def record(self, kind: str, row: Mapping[str, object]) -> None:
-        """Take one row of ``kind`` (decisions, orders, fills, equity)."""
+        """Take one row of ``kind`` (decisions, orders, fills, positions, equity ...)."""
 
 
 class StateStore(Protocol):
@@ -95,7 +95,22 @@ class StateStore(Protocol):
         """Return what was last saved under a key, None where nothing was; refuse what is not whole."""
 
     def save(self, key: str, value: bytes) -> None:
-        """Replace what is saved under a key: durable when it returns, never half of it."""
+        """Replace what is saved under a key: durable when it returns, never half of it.
+
+        Raises
+        ------
+        StateError
+            Where it is not, or not in time.
+        """
+
+    def put(self, key: str, value: bytes) -> None:
+        """Replace what is saved under a key, soon: nothing waits for it.
+
+        Raises
+        ------
+        StateError
+            Where the last value that was to be saved, of any key, is not.
+        """
 
 
 class Timekeeper(Protocol):
