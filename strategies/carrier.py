@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any, Self
 
 import msgspec
-from nautilus_trader.model import ClientOrderId, OrderFilled, OrderSide, StrategyId
+from nautilus_trader.model import ClientOrderId, InstrumentId, OrderFilled, OrderSide, StrategyId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from core.commands import (
@@ -62,7 +62,11 @@ class Carrier(Strategy):
 
     def __new__(cls, params: RLStrategyParams, **_: object) -> Self:
         """Pass the engine its own configuration, which it takes at creation."""
-        config = StrategyConfig(strategy_id=StrategyId(params.trader.strategy_id))
+        instrument = InstrumentId.from_str(params.trader.instrument_id)
+        config = StrategyConfig(
+            strategy_id=StrategyId(params.trader.strategy_id),
+            external_order_instrument_ids=[instrument],  # what a restart finds there is inherited
+        )
         return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
 
     def __init__(
