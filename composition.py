@@ -33,7 +33,8 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     ``policies`` and ``windows`` (fed with the history before the first decision) by instrument; ``models`` that arrive
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
-    unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all.
+    unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all;
+    ``violated`` is told each violated invariant beside the breaker, None: a run with one is a failed run.
     """
 
     policies: Mapping[str, Policy]
@@ -48,6 +49,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     trade_from_ns: int
     time: Timekeeper = msgspec.field(default_factory=EngineTime)
     venue: VenueDesk | None = None
+    violated: Callable[[str], None] | None = None
 
 
 class Components(NamedTuple):
@@ -159,7 +161,8 @@ def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witnes
         decision_ns=decision_ns,
     )
     faults = outside.faults
-    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report, time=outside.time)
+    violated = outside.violated or faults.report
+    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=violated, time=outside.time)
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Slicer:
