@@ -35,7 +35,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
     unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all;
-    ``venue_clock``: how far ours is off.
+    ``venue_clock``: how far ours is off; ``streams``: what comes in comes by streams, which are watched.
     """
 
     policies: Mapping[str, Policy]
@@ -51,6 +51,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     time: Timekeeper = msgspec.field(default_factory=EngineTime)
     venue: VenueDesk | None = None
     venue_clock: ClockWatch = msgspec.field(default_factory=SameClock)
+    streams: bool = False
 
 
 class Components(NamedTuple):
@@ -171,7 +172,7 @@ def _liveness(
     config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside
 ) -> tuple[LivenessActor, ...]:
     """Return what watches over the streams, where there are any: history has none."""
-    if outside.venue is None:
+    if not outside.streams:
         return ()
     live, base = config.live, config.market.base_interval
     params = LivenessParams(

@@ -37,8 +37,10 @@ from adapters.recorder import RunRecorder
 from adapters.replay_steps import VenueSteps
 from adapters.report import summarise
 from adapters.rest_history import RestHistory
+from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
 from adapters.venue import FLOW_TYPE, Keys, live_node, refuse_other_venues
+from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
 from composition import CURRENCY, Components, Outside, components
@@ -127,18 +129,25 @@ def run_live(live: Live) -> dict[str, Any]:
         recorder = RunRecorder(live.out)
         folder = live.models[0].parent
         watch = ModelWatch(folder, lambda path: load_checked(path, spec=spec), known=live.models)
+        keeper = stack.enter_context(
+            StateKeeper(store, wait_seconds=config.live.save_ms / 1e3, retry_seconds=config.live.save_retry_seconds)
+        )
+        beside = stack.enter_context(watch_venue(config, infos, live.keys))
         outside = Outside(
             policies={info.id: OnnxEnsemble(artifacts) for info in infos},
             windows=windows,
             flow=_FlowWithBars(),
             models=stack.enter_context(watch),
-            store=store,
+            store=keeper,
             journal=recorder,
             faults=faults,
             clock=time.perf_counter_ns,
-            progress=_Progress(live, store, windows),
+            progress=_Progress(live, keeper, windows),
             trade_from_ns=0,
             time=rest_time,
+            venue=beside.desk,
+            venue_clock=beside.clock,
+            streams=True,
         )
         parts = components(config, infos, outside)
         backfill = RestBackfill(
@@ -162,7 +171,7 @@ def run_live(live: Live) -> dict[str, Any]:
         finally:
             recorder.close()
             for name, window in windows.items():
-                keep_window(store, name, window)
+                keep_window(keeper, name, window)
     return {
         "session": live.out.name,
         "environment": config.environment,
