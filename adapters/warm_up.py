@@ -1,6 +1,5 @@
 """A window as it would be had it never been interrupted: from its snapshot, the catalog and REST history."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +26,14 @@ class WarmUp(NamedTuple):
 
 
 def keep_window(store: StateStore, instrument_id: str, window: Window) -> None:
-    """Keep a window for the next start, soon: without one it is filled from history."""
-    with suppress(StateError):
-        store.put(_key(instrument_id), window.snapshot())
+    """Keep a window for the next start.
+
+    Raises
+    ------
+    StateError
+        Where the store does not take it.
+    """
+    store.put(_key(instrument_id), window.snapshot())
 
 
 def warm_window(spec: FeatureSpec, info: InstrumentInfo, warm_up: WarmUp) -> Window:
