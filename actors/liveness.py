@@ -119,6 +119,11 @@ class LivenessActor(DataActor):
         self._bar_ns = self._now()
 
     @recorded
+    def on_stop(self) -> None:
+        """Look no more."""
+        self.clock.cancel_timers()
+
+    @recorded
     def _on_closed_bar(self, message: object) -> None:
         if isinstance(message, ClosedBar):
             self._live.bar(message.instrument_id, message.ts_close)
