@@ -36,6 +36,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
     unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all;
     ``venue_clock``: how far ours is off; ``streams``: what comes in comes by streams, which are watched.
+    ``violated`` is told each violated invariant beside the breaker, None: a run with one is a failed run.
     """
 
     policies: Mapping[str, Policy]
@@ -52,6 +53,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     venue: VenueDesk | None = None
     venue_clock: ClockWatch = msgspec.field(default_factory=SameClock)
     streams: bool = False
+    violated: Callable[[str], None] | None = None
 
 
 class Components(NamedTuple):
@@ -165,7 +167,8 @@ def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witnes
         decision_ns=decision_ns,
     )
     faults = outside.faults
-    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report, time=outside.time)
+    violated = outside.violated or faults.report
+    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=violated, time=outside.time)
 
 
 def _liveness(

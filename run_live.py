@@ -166,6 +166,7 @@ def run_live(live: Live) -> dict[str, Any]:
             venue=beside.desk,
             venue_clock=beside.clock,
             streams=True,
+            violated=lambda _: None,  # the breaker has tripped, and a person is told; exits and stops go on
         )
         parts = components(config, infos, outside)
         backfill = RestBackfill(
@@ -176,12 +177,13 @@ def run_live(live: Live) -> dict[str, Any]:
         )
         node = live_node(config, infos, live.keys, CURRENCY)
         runner = _Runner(node, config, live)
-        host = stack.enter_context
+        host, at_rest = stack.enter_context, _at_rest(parts)
+        feed = runner.feed(infos, windows, host(backfill), faults)
         if live.replay is not None:
             assert isinstance(rest_time, ReplayTime)
             steps = host(VenueSteps(live.replay.following))
-            node.add_actor(runner.pacer(infos, parts, rest_time, steps, faults))
-        node.add_actor(runner.feed(infos, windows, host(backfill), faults))
+            node.add_actor(runner.pacer(infos, lambda: feed.complete and at_rest(), rest_time, steps, faults))
+        node.add_actor(feed)
         parts.join(node)
         node.add_actor(runner.stopper(infos, parts, faults))
         try:
@@ -257,17 +259,23 @@ class _Runner:
             give_up_ns=round(venue.backfill_seconds * 1e9),
             max_jump=venue.max_bar_jump,
             quotes=venue.quotes,
+            funding_booked=venue.execution == "venue",
         )
         return BarFeed(params, history=backfill, faults=faults)
 
     def pacer(
-        self, infos: Sequence[InstrumentInfo], parts: Components, market: ReplayTime, steps: VenueSteps, faults: Faults
+        self,
+        infos: Sequence[InstrumentInfo],
+        done: Callable[[], bool],
+        market: ReplayTime,
+        steps: VenueSteps,
+        faults: Faults,
     ) -> Pacer:
         """Return what drives a replay."""
         base = self._config.market.base_interval
         params = PacerParams(bar_types=tuple(bar_type(info.id, base) for info in infos), base_ns=interval_ns(base))
         ended = lambda: self.request.ask("the replay is over")  # noqa: E731 - a wish like others
-        return Pacer(params, time=market, steps=steps, at_rest=_at_rest(parts), ended=ended, faults=faults)
+        return Pacer(params, time=market, steps=steps, at_rest=done, ended=ended, faults=faults)
 
     def stopper(self, infos: Sequence[InstrumentInfo], parts: Components, faults: Faults) -> Stopper:
         """Return what ends the node in order."""
