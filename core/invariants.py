@@ -53,11 +53,12 @@ class Look(NamedTuple):
 
     ``kept_lots``: of the present side, held throughout the last ``unprotected_seconds``; ``covered_lots`` (unsigned):
     the most that stops against that side covered in this time; ``most_long`` and ``most_short`` (unsigned) within the
-    last ``settle_seconds``; ``cache_lots`` of the engine, ``owner_lots`` of the strategy, ``journal_lots`` summed over the journal's fills, ``venue_lots`` by the venue's own word (None: not
-    asked); ``apart_seconds`` since these began to differ, 0 where they agree; ``close`` of the last decision, quote
-    currency, 0 before any; ``decision_age_seconds`` while data have flowed all along, else NaN;
-    ``breaker_age_seconds`` while something is held, else NaN; ``committed`` notional of all instruments and ``equity``
-    when an increase was last ordered, quote currency, NaN where none was since the last look.
+    last ``settle_seconds``; ``cache_lots`` of the engine, ``owner_lots`` of the strategy, ``journal_lots`` summed
+    over the journal's fills, ``venue_lots`` by the venue's own word (None: not asked); ``apart_seconds`` since these
+    began to differ, 0 where they agree; ``close`` of the last decision, quote currency, 0 before any;
+    ``decision_age_seconds`` while data have flowed all along, else NaN; ``breaker_age_seconds`` while something is
+    held, else NaN; ``committed`` notional of all instruments and ``equity`` when an increase was last ordered, quote
+    currency, NaN where none was since the last look.
     """
 
     instrument_id: str
