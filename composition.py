@@ -6,11 +6,22 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors.ensemble import EnsembleActor, EnsembleParams
+from actors.listener import SessionListener
 from actors.members import Members, MembersParams
 from actors.monitor import Monitor, MonitorParams, WatchedInstrument
 from actors.risk import RiskActor
 from adapters.catalog import InstrumentInfo
-from configs.schema import AppConfig
+from adapters.overheard import (
+    OverheardClock,
+    OverheardFlow,
+    OverheardModels,
+    OverheardPolicy,
+    OverheardStore,
+    OverheardTrader,
+    told_models,
+)
+from adapters.program import program
+from configs.schema import AppConfig, config_hash
 from core.bars import bar_type, interval_ns
 from core.faults import Faults
 from core.features import Window, feature_spec
@@ -32,7 +43,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     ``policies`` and ``windows`` (fed with the history before the first decision) by instrument; ``models`` that arrive
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
-    unless a live node is fed with history.
+    unless a live node is fed with history; ``listener``: who keeps a record of all that comes in, where anybody does.
     """
 
     policies: Mapping[str, Policy]
@@ -46,6 +57,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     progress: Callable[[int], None]
     trade_from_ns: int
     time: Timekeeper = msgspec.field(default_factory=EngineTime)
+    listener: SessionListener | None = None
 
 
 class Components(NamedTuple):
@@ -67,8 +79,11 @@ class Components(NamedTuple):
 
 def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Components:
     """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
+    if outside.listener is not None:
+        outside = _overheard(config, infos, outside, outside.listener)
     witness = Witness(outside.journal)
     base = config.market.base_interval
+    outside.faults.listener = outside.listener
     risk = RiskActor(
         bar_types={info.id: bar_type(info.id, base) for info in infos},
         lots={info.id: float(info.lot) for info in infos},
@@ -81,7 +96,7 @@ def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outs
         faults=outside.faults,
         time=outside.time,
     )
-    return Components(
+    built = Components(
         actors=(
             _monitor(config, infos, witness, outside),
             risk,
@@ -90,6 +105,44 @@ def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outs
         exec_algorithms=() if config.execution.style == "market" else (_slicer(config, infos, outside),),
         strategies=tuple(_strategy(config, info, n, witness, outside) for n, info in enumerate(infos, start=1)),
     )
+    if outside.listener is not None:
+        _follow(infos, built, outside.listener)
+    return built
+
+
+def _overheard(
+    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, listener: SessionListener
+) -> Outside:
+    """Return an outside whose answers are written down, after with what the components begin."""
+    begun = {
+        "config": config,
+        "config_hash": config_hash(config),
+        "instruments": list(infos),
+        "models": {name: told_models(policy.candidates) for name, policy in outside.policies.items()},
+        "windows": {name: window.snapshot() for name, window in outside.windows.items()},
+        "trade_from_ns": outside.trade_from_ns,
+        "program": program(),
+    }
+    listener.write("start", begun)
+    return msgspec.structs.replace(
+        outside,
+        policies={name: OverheardPolicy(policy, name, listener) for name, policy in outside.policies.items()},
+        flow=OverheardFlow(outside.flow, listener),
+        models=OverheardModels(outside.models, listener),
+        store=None if outside.store is None else OverheardStore(outside.store, listener),
+        journal=listener.journal(outside.journal),
+        clock=OverheardClock(outside.clock, listener),
+    )
+
+
+def _follow(infos: Sequence[InstrumentInfo], built: Components, listener: SessionListener) -> None:
+    """Have the listener follow those who decide; what the others tell them, comes from outside."""
+    _, risk, *ensembles = built.actors
+    followed: dict[str, object] = {"risk": risk}
+    for info, ensemble, strategy in zip(infos, ensembles, built.strategies, strict=True):
+        followed |= {f"ensemble.{info.id}": ensemble, f"trader.{info.id}": strategy}
+        strategy.trader = OverheardTrader(strategy.trader, f"trader.{info.id}", listener)
+    listener.follow(followed)
 
 
 def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> EnsembleActor:

@@ -22,6 +22,7 @@ from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
 
 import cli
 import configs
+from actors.listener import SessionListener
 from adapters.catalog import InstrumentInfo, data_hash, instrument, read_bars, read_funding
 from adapters.instruments import to_engine
 from adapters.model_store import Manifest, load_manifest
@@ -56,7 +57,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """What to replay: a catalog, instruments, a range of closes ``(start_ns, end_ns]``, models or a policy, a place.
 
     ``store``: where the state of the breaker, the traders and the members is kept and found; None: it begins and ends
-    with the replay. ``arrivals``: artifacts that are dropped in, each at a time (ns).
+    with the replay. ``arrivals``: artifacts that are dropped in, each at a time (ns). ``listener``: who keeps a record,
+    as of a live session.
     """
 
     config: AppConfig
@@ -71,6 +73,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: tuple[tuple[int, Path], ...] = ()
     report: bool = True
     progress: Callable[[int], None] | None = None
+    listener: SessionListener | None = None
 
 
 def run_backtest(replay: Replay) -> dict[str, Any]:
@@ -290,6 +293,7 @@ def _components(
         clock=_no_clock,
         progress=replay.progress or _silent,
         trade_from_ns=replay.start_ns,
+        listener=replay.listener,
     )
     return components(replay.config, infos, outside)
 

@@ -16,6 +16,7 @@ from configs.execution import Execution
 from configs.invariants import Invariants
 from configs.orders import Orders
 from configs.position import Exits, Sizing
+from configs.record import Record
 from configs.risk import Risk
 from configs.section import SAFER_IS_HIGHER, Section, shown
 from configs.serving import Serving
@@ -160,6 +161,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     environment: str
     market: Market
     catalog: Catalog
+    record: Record
     download: Download
     ensemble: Ensemble
     sizing: Sizing
@@ -235,7 +237,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
-        Market, Catalog, Download, Ensemble, Sizing, Exits, Risk,
+        Market, Catalog, Record, Download, Ensemble, Sizing, Exits, Risk,
         Breaker, Serving, Execution, Orders, Invariants, Costs, Backtest, Sample,
     )
 }  # fmt: skip

@@ -276,6 +276,15 @@ class Window:
             )
         return self._market
 
+    def snapshot(self) -> bytes:
+        """Return everything that the next bars depend on."""
+        return self._state.tobytes()
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a snapshot of a window of the same features."""
+        self._state[:] = np.frombuffer(state, dtype=np.float64)
+        self._market = None
+
     @property
     def ready(self) -> bool:
         """Whether the last row may be decided on: warm, and its own and the preceding decision bar are whole."""

@@ -1,0 +1,142 @@
+"""What the components are told, asked for the record of a session: handlers and answers, in the engine's order."""
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+from nautilus_trader.model import Bar, FundingRateUpdate
+
+from core.protocols import Journal
+
+__all__ = ["Receiver", "SessionListener"]
+
+
+class Receiver(Protocol):
+    """Where it is kept (`adapters.session_record.SessionRecord`); it is a journal too. Never blocks, never raises."""
+
+    def record(self, kind: str, row: Mapping[str, object]) -> None:
+        """Take a row of what was decided."""
+
+    def received(self, kind: str, body: object) -> None:
+        """Take what came in."""
+
+
+class SessionListener:
+    """Hears the components of one session (`core.listening.Listener`); everything in the engine's thread.
+
+    What reaches a component that is followed, from the engine or from one that is not followed, is written down
+    (``told``); what the followed tell each other is a consequence, and not. ``answer`` rows hold what they were
+    answered when they asked.
+
+    Parameters
+    ----------
+    record : Receiver
+        Where it is written down.
+
+    Attributes
+    ----------
+    failed : int
+        Things that could not be written down.
+    """
+
+    def __init__(self, record: Receiver) -> None:
+        self.failed = 0
+        self._record = record
+        self._names: dict[int, str] = {}
+        self._stack: list[tuple[str, bool]] = []
+        self._followed = 0
+        self._bars: dict[str, list[int]] = {}
+
+    def follow(self, components: Mapping[str, object]) -> None:
+        """Follow components from now on, by name."""
+        self._names |= {id(component): name for name, component in components.items()}
+
+    def journal(self, journal: Journal) -> Journal:
+        """Return a journal whose rows go into the record too."""
+        return journal if journal is self._record else _Both(self._record, journal)
+
+    @property
+    def consequence(self) -> bool:
+        """Whether the handler that runs was called by a component that is followed, with a message of ours."""
+        return bool(self._stack) and self._stack[-1][1]
+
+    def enter(self, component: object, handler: str, args: tuple[Any, ...]) -> None:
+        """Hear that a handler begins."""
+        name = self._names.get(id(component), "")
+        stack = self._stack
+        consequence = bool(stack) and stack[-1][0] != "" and bool(args) and isinstance(args[-1], msgspec.Struct)
+        if name and not consequence:
+            try:
+                self._record.received("told", (name, handler, self._followed > 0, [self._plain(arg) for arg in args]))
+            except Exception:  # noqa: BLE001 - the record must not disturb what it records
+                self.failed += 1
+        stack.append((name, consequence))
+        self._followed += name != ""
+
+    def leave(self) -> None:
+        """Hear that the handler that began last is done."""
+        name, _ = self._stack.pop()
+        self._followed -= name != ""
+
+    def answer[T](self, component: object, question: str, args: tuple[Any, ...], ask: Callable[[], T]) -> T:
+        """Ask, and write the answer down."""
+        name = self._names.get(id(component), "")
+        if not name:
+            return ask()
+        try:
+            said = ask()
+        except Exception as error:
+            self.heard(name, question, args, str(error), raised=True)
+            raise
+        self.heard(name, question, args, said)
+        return said
+
+    def heard(self, name: str, question: str, args: tuple[Any, ...], said: object, *, raised: bool = False) -> None:
+        """Write an answer down."""
+        self._record.received("answer", (name, question, args, said, raised))
+
+    def observed(self, instrument_id: str, observation: bytes) -> None:
+        """Write down what the models saw, and checksums of the base bars since they were last asked."""
+        self._record.received("observation", (instrument_id, observation, self._bars.pop(instrument_id, [])))
+
+    def write(self, kind: str, body: object) -> None:
+        """Write anything else down."""
+        self._record.received(kind, body)
+
+    def _plain(self, value: Any) -> tuple[str, object]:
+        """Return an argument of a handler as plain data, and what it is."""
+        if type(value) is Bar:
+            return "bar", self._bar(value)
+        if isinstance(value, int | str):
+            return "value", value
+        if type(value) is FundingRateUpdate:
+            return "funding", (str(value.instrument_id), str(value.rate), value.ts_event, value.ts_init)
+        if isinstance(value, msgspec.Struct):
+            return type(value).__name__, value
+        return type(value).__name__, {key: _simple(one) for key, one in value.to_dict().items()}
+
+    def _bar(self, bar: Bar) -> tuple[object, ...]:
+        """Return a bar, its prices and its volume as decimal strings; keep its checksum."""
+        bar_type: Any = bar.bar_type
+        name = str(bar_type.instrument_id)
+        prices = (str(bar.open), str(bar.high), str(bar.low), str(bar.close), str(bar.volume))
+        self._bars.setdefault(name, []).append(zlib.crc32(" ".join(prices).encode()))
+        return (str(bar_type), *prices, bar.ts_event, bar.ts_init)
+
+
+class _Both:
+    """A journal of two."""
+
+    def __init__(self, first: Receiver, second: Journal) -> None:
+        self._first = first
+        self._second = second
+
+    def record(self, kind: str, row: Mapping[str, object]) -> None:
+        """Take one row."""
+        self._first.record(kind, row)
+        self._second.record(kind, row)
+
+
+def _simple(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
