@@ -32,6 +32,7 @@ COMMANDS = {
     "backtest": "replay a range of the catalog and write a report",
     "journal": "say why an order was sent, or why none was",
     "breaker": "show, trip and re-arm the circuit breaker",
+    "venue": "run a stand-in exchange on this machine",
 }
 """Commands by name; ``commands/<name>.py`` is loaded only when it is the one that was asked for."""
 

@@ -18,6 +18,7 @@ from core.messages import (
     Alert,
     Evaluated,
     Flatten,
+    FundingSettled,
     Mark,
     OrderOutcome,
     PositionState,
@@ -27,6 +28,7 @@ from core.messages import (
     alert_topic,
     evaluated_topic,
     flatten_topic,
+    funding_topic,
     mark_topic,
     outcome_topic,
     position_topic,
@@ -134,6 +136,7 @@ class RiskActor(DataActor):
         self.subscribe_topic(outcome_topic(), self._on_outcome)
         for instrument in self._bar_types:
             self.subscribe_funding_rates(InstrumentId.from_str(instrument))
+            self.subscribe_topic(funding_topic(instrument), self._on_settled)
             self.subscribe_topic(position_topic(instrument), self._on_position)
         self._take_requests(self._now())
         self._time.every(self.clock, "breaker", self._clocks.mark_interval_ns, self._on_timer)
@@ -154,13 +157,29 @@ class RiskActor(DataActor):
 
     @recorded
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
-        """Book what a held position pays or receives; the venue books it by itself, after this bar's decision."""
+        """Book what a held position pays or receives; the venue books it by itself, after this bar's decision.
+
+        A rate that says when it will be settled is an estimate.
+        """
         instrument = str(funding_rate.instrument_id)
-        if instrument not in self._books.held():
+        if funding_rate.next_funding_ns is not None or instrument not in self._books.held():
             return
-        rate = float(funding_rate.rate)
-        amount = self._books.fund(instrument, funding_rate.ts_event, self._middle(instrument), rate)
-        row = {"ts_event": funding_rate.ts_event, "instrument_id": instrument, "rate": rate, "amount": amount}
+        rate, price = float(funding_rate.rate), self._middle(instrument)
+        self._fund(FundingSettled(instrument, funding_rate.ts_event, rate, price))
+
+    @recorded
+    def _on_settled(self, message: object) -> None:
+        if isinstance(message, FundingSettled) and message.instrument_id in self._books.held():
+            self._fund(message)
+
+    def _fund(self, settled: FundingSettled) -> None:
+        amount = self._books.fund(settled.instrument_id, settled.ts_event, settled.price, settled.rate)
+        row = {
+            "ts_event": settled.ts_event,
+            "instrument_id": settled.instrument_id,
+            "rate": settled.rate,
+            "amount": amount,
+        }
         self._journal.record("funding", row)
 
     @recorded

@@ -1,0 +1,91 @@
+"""The kinds of faults: where each strikes, what it answers, how it spoils a kline."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["ANSWERS", "ANSWERS_AFTER", "KINDS", "KLINES", "KLINE_ROWS"]
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "slow": ("before",),
+    "error": ("before",),
+    "server_error": ("before",),
+    "rate_limit": ("before",),
+    "ban": ("before",),
+    "maintenance": ("before", "accept"),
+    "bad_signature": ("before",),
+    "bad_key": ("before",),
+    "margin": ("before",),
+    "timeout": ("before",),
+    "cut": ("before",),
+    "late_answer": ("after",),
+    "lost_ack": ("after",),
+    "timeout_executed": ("after",),
+    "refuse": ("accept",),
+    "suppress": ("outgoing",),
+    "stall": ("outgoing",),
+    "delay": ("outgoing",),
+    "duplicate": ("outgoing",),
+    "reorder": ("outgoing",),
+    "kline_zero": ("kline",),
+    "kline_outlier": ("kline",),
+    "kline_missing": ("kline",),
+    "kline_duplicate": ("kline",),
+    "kline_out_of_order": ("kline",),
+    "skew": (),
+}
+"""Every kind, and the places at which it is asked (``kline``: events of klines and answers to requests for them)."""
+
+_UNKNOWN = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
+
+ANSWERS: Mapping[str, tuple[int, int, str, int | None]] = {
+    "error": (400, -1000, "An unknown error occurred while processing the request.", None),
+    "server_error": (500, -1001, "Internal error; unable to process your request. Please try again.", None),
+    "rate_limit": (429, -1003, "Too many requests; current limit of IP is 2400 requests per minute.", 30),
+    "ban": (418, -1003, "Way too many requests; IP banned until further notice.", 120),
+    "maintenance": (503, -1016, "This service is no longer available.", None),
+    "bad_signature": (400, -1022, "Signature for this request is not valid.", None),
+    "bad_key": (401, -2015, "Invalid API-key, IP, or permissions for action.", None),
+    "margin": (400, -2019, "Margin is insufficient.", None),
+    "timeout": (408, -1007, _UNKNOWN, None),
+    "cut": (0, 0, "", None),
+}
+"""Answers in the exchange's place, nothing carried out: HTTP status (0 cuts the line), code, words, seconds to wait."""
+
+ANSWERS_AFTER: Mapping[str, tuple[int, int, str, int | None]] = {
+    "lost_ack": (0, 0, "", None),
+    "timeout_executed": (408, -1007, _UNKNOWN, None),
+}
+"""The same for what has been carried out."""
+
+
+def _zero(kline: dict[str, Any]) -> dict[str, Any]:
+    return kline | dict.fromkeys("ohlc", "0.00")
+
+
+def _outlier(kline: dict[str, Any]) -> dict[str, Any]:
+    tenfold = f"{float(kline['c']) * 10:.2f}"
+    return kline | {"c": tenfold, "h": tenfold}
+
+
+KLINES: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"kline_zero": _zero, "kline_outlier": _outlier}
+"""What becomes of the ``k`` of a kline event."""
+
+
+def _row_zero(rows: list[Any]) -> list[Any]:
+    rows[-2][1:5] = ["0.00"] * 4
+    return rows
+
+
+def _row_outlier(rows: list[Any]) -> list[Any]:
+    rows[-2][2] = rows[-2][4] = f"{float(rows[-2][4]) * 10:.2f}"
+    return rows
+
+
+KLINE_ROWS: Mapping[str, Callable[[list[Any]], list[Any]]] = {
+    "kline_zero": _row_zero,
+    "kline_outlier": _row_outlier,
+    "kline_missing": lambda rows: [*rows[:-2], rows[-1]],
+    "kline_duplicate": lambda rows: [*rows[:-1], rows[-2], rows[-1]],
+    "kline_out_of_order": lambda rows: [*rows[:-3], rows[-2], rows[-3], rows[-1]],
+}
+"""What becomes of the rows of a request for klines: its last closed one is hit."""
