@@ -32,7 +32,7 @@ from core.witness import Witness
 from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
 
-__all__ = ["CURRENCY", "Components", "Outside", "components"]
+__all__ = ["CURRENCY", "Components", "Outside", "Shells", "components"]
 
 CURRENCY = "USDT"
 
@@ -77,14 +77,23 @@ class Components(NamedTuple):
             host.add_strategy(strategy)
 
 
-def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Components:
+class Shells(NamedTuple):
+    """The shells of those who decide; the replay of a record has its own, which no engine hosts."""
+
+    risk: type[RiskActor] = RiskActor
+    ensemble: type[EnsembleActor] = EnsembleActor
+    strategy: type[RLStrategy] = RLStrategy
+
+
+def components(
+    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, shells: Shells = Shells()
+) -> Components:
     """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
     if outside.listener is not None:
         outside = _overheard(config, infos, outside, outside.listener)
     witness = Witness(outside.journal)
     base = config.market.base_interval
-    outside.faults.listener = outside.listener
-    risk = RiskActor(
+    risk = shells.risk(
         bar_types={info.id: bar_type(info.id, base) for info in infos},
         lots={info.id: float(info.lot) for info in infos},
         venue=config.market.venue,
@@ -100,12 +109,15 @@ def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outs
         actors=(
             _monitor(config, infos, witness, outside),
             risk,
-            *(_ensemble(config, i, outside) for i in infos),
+            *(_ensemble(config, i, outside, shells.ensemble) for i in infos),
         ),
         exec_algorithms=() if config.execution.style == "market" else (_slicer(config, infos, outside),),
-        strategies=tuple(_strategy(config, info, n, witness, outside) for n, info in enumerate(infos, start=1)),
+        strategies=tuple(
+            _strategy(config, info, n, witness, outside, shells.strategy) for n, info in enumerate(infos, start=1)
+        ),
     )
     if outside.listener is not None:
+        outside.faults.listener = outside.listener
         _follow(infos, built, outside.listener)
     return built
 
@@ -121,6 +133,7 @@ def _overheard(
         "models": {name: told_models(policy.candidates) for name, policy in outside.policies.items()},
         "windows": {name: window.snapshot() for name, window in outside.windows.items()},
         "trade_from_ns": outside.trade_from_ns,
+        "store": outside.store is not None,
         "program": program(),
     }
     listener.write("start", begun)
@@ -145,7 +158,7 @@ def _follow(infos: Sequence[InstrumentInfo], built: Components, listener: Sessio
     listener.follow(followed)
 
 
-def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> EnsembleActor:
+def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside, shell: type[EnsembleActor]) -> EnsembleActor:
     """Return who votes on an instrument, and what asks them."""
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     policy = outside.policies[info.id]
@@ -166,7 +179,7 @@ def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> Ense
         quorum=config.ensemble.quorum,
         priors=config.ensemble.weights or (1.0,) * len(policy.candidates),
     )
-    return EnsembleActor(
+    return shell(
         params,
         policy=policy,
         members=Members(members, policy=policy, source=outside.models, store=outside.store, journal=outside.journal),
@@ -178,7 +191,14 @@ def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> Ense
     )
 
 
-def _strategy(config: AppConfig, info: InstrumentInfo, number: int, witness: Witness, outside: Outside) -> RLStrategy:
+def _strategy(  # noqa: PLR0917
+    config: AppConfig,
+    info: InstrumentInfo,
+    number: int,
+    witness: Witness,
+    outside: Outside,
+    shell: type[RLStrategy],
+) -> RLStrategy:
     """Return the owner of an instrument's position and orders."""
     trader = TraderParams(
         instrument_id=info.id,
@@ -190,7 +210,7 @@ def _strategy(config: AppConfig, info: InstrumentInfo, number: int, witness: Wit
         orders=config.orders.params(config.execution.style),
     )
     params = RLStrategyParams(trader=trader, lot=str(info.lot))
-    return RLStrategy(params, journal=witness, faults=outside.faults, store=outside.store, time=outside.time)
+    return shell(params, journal=witness, faults=outside.faults, store=outside.store, time=outside.time)
 
 
 def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside) -> Monitor:

@@ -1,12 +1,13 @@
 """What the components are told, asked for the record of a session: handlers and answers, in the engine's order."""
 
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 from nautilus_trader.model import Bar, FundingRateUpdate
 
+from core.listening import bar_checksum
+from core.messages import ClosedBar
 from core.protocols import Journal
 
 __all__ = ["Receiver", "SessionListener"]
@@ -44,7 +45,7 @@ class SessionListener:
         self.failed = 0
         self._record = record
         self._names: dict[int, str] = {}
-        self._stack: list[tuple[str, bool]] = []
+        self._stack: list[tuple[str, object]] = []
         self._followed = 0
         self._bars: dict[str, list[int]] = {}
 
@@ -56,22 +57,23 @@ class SessionListener:
         """Return a journal whose rows go into the record too."""
         return journal if journal is self._record else _Both(self._record, journal)
 
-    @property
-    def consequence(self) -> bool:
-        """Whether the handler that runs was called by a component that is followed, with a message of ours."""
-        return bool(self._stack) and self._stack[-1][1]
+    def follows(self, message: object) -> bool:
+        """Return whether a message was told the handler that runs, by a component that is followed."""
+        return bool(self._stack) and self._stack[-1][1] is message and message is not None
 
     def enter(self, component: object, handler: str, args: tuple[Any, ...]) -> None:
         """Hear that a handler begins."""
         name = self._names.get(id(component), "")
         stack = self._stack
-        consequence = bool(stack) and stack[-1][0] != "" and bool(args) and isinstance(args[-1], msgspec.Struct)
-        if name and not consequence:
+        message = args[-1] if args and isinstance(args[-1], msgspec.Struct) else None
+        if not (stack and stack[-1][0]):
+            message = None  # it comes from somebody who is not followed
+        if name and message is None:
             try:
                 self._record.received("told", (name, handler, self._followed > 0, [self._plain(arg) for arg in args]))
             except Exception:  # noqa: BLE001 - the record must not disturb what it records
                 self.failed += 1
-        stack.append((name, consequence))
+        stack.append((name, message))
         self._followed += name != ""
 
     def leave(self) -> None:
@@ -111,8 +113,12 @@ class SessionListener:
         if isinstance(value, int | str):
             return "value", value
         if type(value) is FundingRateUpdate:
-            return "funding", (str(value.instrument_id), str(value.rate), value.ts_event, value.ts_init)
+            told = (str(value.instrument_id), str(value.rate), value.ts_event, value.ts_init, value.next_funding_ns)
+            return "funding", told
         if isinstance(value, msgspec.Struct):
+            if isinstance(value, ClosedBar):
+                prices = (value.open, value.high, value.low, value.close, value.volume)
+                self._bars.setdefault(value.instrument_id, []).append(bar_checksum(value.ts_close, prices))
             return type(value).__name__, value
         return type(value).__name__, {key: _simple(one) for key, one in value.to_dict().items()}
 
@@ -121,7 +127,8 @@ class SessionListener:
         bar_type: Any = bar.bar_type
         name = str(bar_type.instrument_id)
         prices = (str(bar.open), str(bar.high), str(bar.low), str(bar.close), str(bar.volume))
-        self._bars.setdefault(name, []).append(zlib.crc32(" ".join(prices).encode()))
+        checksum = bar_checksum(bar.ts_init, [float(price) for price in prices])
+        self._bars.setdefault(name, []).append(checksum)
         return (str(bar_type), *prices, bar.ts_event, bar.ts_init)
 
 

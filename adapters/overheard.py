@@ -17,16 +17,13 @@ __all__ = ["OUTSIDE", "Hears", "OverheardClock", "OverheardFlow", "OverheardMode
            "OverheardStore", "OverheardTrader", "told_models"]  # fmt: skip
 
 OUTSIDE = "outside"
-_FROM_OTHERS = frozenset({"on_signal", "on_risk", "on_flatten", "on_freeze"})
-"""Methods of a trader that are given a message of another component first."""
 
 
 class Hears(Protocol):
     """Who listens (`actors.listener.SessionListener`)."""
 
-    @property
-    def consequence(self) -> bool:
-        """Whether what happens now follows from what was written down already."""
+    def follows(self, message: object) -> bool:
+        """Return whether a message follows from what was written down already."""
 
     def heard(self, name: str, question: str, args: tuple[Any, ...], said: object, *, raised: bool = False) -> None:
         """Write an answer down."""
@@ -79,7 +76,7 @@ class OverheardFlow:
         self._flow = flow
         self._listener = listener
 
-    def taker_buy(self, instrument_id: str, ts_close: int) -> float:
+    def taker_buy(self, instrument_id: str, ts_close: int) -> float | None:
         """Return the taker-buy volume of a bar."""
         volume = self._flow.taker_buy(instrument_id, ts_close)
         self._listener.heard(OUTSIDE, "taker_buy", (instrument_id, ts_close), volume)
@@ -122,10 +119,17 @@ class OverheardStore:
 
     def save(self, key: str, value: bytes) -> None:
         """Replace what is saved under a key."""
+        self._heard("save", key, value)
+
+    def put(self, key: str, value: bytes) -> None:
+        """Replace what is saved under a key, soon."""
+        self._heard("put", key, value)
+
+    def _heard(self, how: str, key: str, value: bytes) -> None:
         try:
-            self._store.save(key, value)
+            getattr(self._store, how)(key, value)
         except AutotradeError as error:
-            self._listener.heard(OUTSIDE, "save", (key,), str(error), raised=True)
+            self._listener.heard(OUTSIDE, how, (key,), str(error), raised=True)
             raise
 
 
@@ -161,15 +165,17 @@ class OverheardTrader:
             return value
 
         def call(*args: Any) -> Any:
-            follows = self._listener.consequence and member in _FROM_OTHERS
-            told = msgspec.Raw(msgspec.msgpack.encode(args)) if member == "restore" else args  # it will go on changing
-            self._listener.write("call", (self._name, member, follows, args[1:] if follows else told))
+            follows = bool(args) and self._listener.follows(args[0])
+            told: Any = args[1:] if follows else args
+            if member == "inherit":  # with all that it begins with
+                told = msgspec.Raw(msgspec.msgpack.encode((self._trader.snapshot(), *args)))
+            if member != "restore":
+                self._listener.write("call", (self._name, member, follows, told))
             commands = value(*args)
             wanted = [c for c in commands or () if isinstance(c, Submit | Modify | Cancel | Query | Reconcile)]
             if wanted:
-                self._listener.write(
-                    "wanted", (self._name, [(type(c).__name__, msgspec.structs.asdict(c)) for c in wanted])
-                )
+                told = [(type(c).__name__, msgspec.structs.asdict(c)) for c in wanted]
+                self._listener.write("wanted", (self._name, told))
             return commands
 
         self.__dict__[member] = call
