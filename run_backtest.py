@@ -58,7 +58,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     ``store``: where the state of the breaker, the traders and the members is kept and found; None: it begins and ends
     with the replay. ``arrivals``: artifacts that are dropped in, each at a time (ns). ``listener``: who keeps a record,
-    as of a live session.
+    as of a live session. ``windows``: warm ones, where the history before the range is not in the catalog.
     """
 
     config: AppConfig
@@ -74,6 +74,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     report: bool = True
     progress: Callable[[int], None] | None = None
     listener: SessionListener | None = None
+    windows: Mapping[str, Window] | None = None
 
 
 def run_backtest(replay: Replay) -> dict[str, Any]:
@@ -284,7 +285,7 @@ def _components(
     spec = feature_spec(replay.config.market.base_interval, replay.config.market.decision_interval)
     outside = Outside(
         policies=policies,
-        windows={info.id: _warm_window(replay, spec, info) for info in infos},
+        windows=replay.windows or {info.id: _warm_window(replay, spec, info) for info in infos},
         flow=stream,
         models=ScriptedModels(replay.arrivals, lambda path: load_checked(path, spec=spec)),
         store=replay.store,

@@ -1,47 +1,35 @@
-"""Take every decision of a recorded session again, and hold it against the one that was taken.
+"""Hold the decisions of a recorded session against those that are taken again, or that a backtest would have taken.
 
-Composition root of a replay of a record. The same shells and cores as in a node are hosted here by nothing but a bus:
-what came in from outside is told them again, in the recorded order and times, and what they ask is answered as it was.
+Composition root of parity: given the recorded fills (`rehearsal`), every decision must be the same; with simulated ones
+the gap is reported.
 """
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from actors.ensemble import EnsembleActor
-from actors.risk import RiskActor
+from actors.listener import SessionListener
 from adapters.model_store import Artifact
-from adapters.onnx_policy import OnnxEnsemble, candidate
+from adapters.onnx_policy import OnnxEnsemble
 from adapters.session_log import SessionLog
-from adapters.session_replay import Begin, Call, Decisions, Told, Turn, bar_of, replayed_argument, turns
-from composition import Outside, Shells, components
-from core.commands import Cancel, Command, Modify, Query, Reconcile, Submit, WriteDecision, WriteFill, WriteOrder
-from core.errors import ArtifactError, AutotradeError, DataError, StateError
-from core.faults import Faults
-from core.features import Window, feature_spec
-from core.messages import flatten_topic, freeze_topic, risk_topic, signal_topic
+from adapters.session_market import Market
+from adapters.session_record import MemoryRecord
+from adapters.session_replay import Begin, Decisions, turns
+from core.bars import interval_ns
+from core.errors import ArtifactError, DataError
+from core.features import feature_spec
 from core.parity import Parity, compare
-from core.protocols import Offer, Policy
-from core.serving import Candidate
-from core.trader import Fill, OpenOrder, TraderState
-from strategies.rl import RLStrategy
+from core.protocols import Policy
+from core.replay_gap import ReplayGap, replay_gap
+from rehearsal import retaken, windows_of
+from run_backtest import Replay, run_backtest
 
-__all__ = ["parity_of", "retaken"]
+__all__ = ["parity_of", "simulated"]
 
-type Topic = tuple[str, str]
-_SWAP_SECONDS = 30.0
-_VENUE = (Submit, Modify, Cancel, Query, Reconcile)
-_FOLLOWED = (
-    (risk_topic, "on_risk"),
-    (signal_topic, "on_signal"),
-    (flatten_topic, "on_flatten"),
-    (freeze_topic, "on_freeze"),
-)
-_PLAIN = {"on_filled": (Fill,), "inherit": (TraderState, int, float, tuple[OpenOrder, ...], int)}
+_MARKS = ("equity", "breaker", "members", "funding")
+"""Journal rows beside the decisions that are made again."""
 
 
 def parity_of(folder: Path, artifacts: Mapping[str, Artifact]) -> Parity:
@@ -66,31 +54,58 @@ def parity_of(folder: Path, artifacts: Mapping[str, Artifact]) -> Parity:
     again, columns = retaken(turns(log, made), lambda begin: _policies(begin, artifacts), artifacts)
     if log.missing:
         raise DataError(f"{folder}: {log.missing} rows are missing, dropped while the disk was full; parity is unknown")
-    return compare(made.made, again.made, columns)
+    rows = {kind: (made.rows.get(kind, []), again.rows.get(kind, [])) for kind in _MARKS}
+    return compare(made.made, again.made, columns, rows)
 
 
-def retaken(
-    turns_of: Iterable[Begin | Turn],
-    policies: Callable[[Begin], Mapping[str, Policy]],
-    artifacts: Mapping[str, Artifact],
-) -> tuple[Decisions, tuple[str, ...]]:
-    """Take all decisions again; return them and the names of the features."""
-    made, columns = Decisions(), ()
-    host: _Host | None = None
-    for part in turns_of:
+def simulated(folder: Path, artifacts: Mapping[str, Artifact]) -> tuple[Parity, ReplayGap]:
+    """Return how the decisions of a session compare with a backtest's on its bars, and how far the fills lie off.
+
+    The backtest begins where the first process of the session did, flat, with the balance that it found, and runs
+    through; models that came later are not in it. Errors are those of `parity_of`.
+    """
+    log, made = SessionLog(folder), Decisions()
+    market, begun = Market(), None
+    for part in turns(log, made):
         if isinstance(part, Begin):
-            spec = feature_spec(part.config.market.base_interval, part.config.market.decision_interval)
-            columns = spec.columns
-            begun = part
-            host = None
-            continue
-        if host is None:
-            host = _Host(begun, policies(begun), artifacts, made, part)
-        host.play(part)
-        made.turn_over()
-        if host.faults:
-            raise AutotradeError(f"the replay of row {part.seq} failed: {host.faults.first}")
-    return made, columns
+            begun = begun or part
+        else:
+            market.take(part)
+    if begun is None:
+        raise DataError(f"{folder}: no process of it began; there is nothing to replay")
+    spec = feature_spec(begun.config.market.base_interval, begun.config.market.decision_interval)
+    windows = windows_of(begun)
+    record, again = MemoryRecord(), Decisions()
+    with tempfile.TemporaryDirectory() as scratch:
+        start_ns, end_ns = market.write(Path(scratch), begun.instruments, begun.config.market.base_interval)
+        config = begun.config
+        equity = market.balance or config.backtest.starting_equity
+        config = msgspec.structs.replace(
+            config, backtest=msgspec.structs.replace(config.backtest, starting_equity=equity)
+        )
+        run_backtest(
+            Replay(
+                config=config,
+                catalog=Path(scratch),
+                instruments=tuple(info.id for info in begun.instruments),
+                start_ns=start_ns,
+                end_ns=end_ns,
+                out=Path(scratch) / "run",
+                policies=dict(_policies(begun, artifacts)),
+                report=False,
+                listener=SessionListener(record),
+                windows=windows,
+            )
+        )
+    for _ in turns(record, again):
+        pass
+    wanted = [one for one in again.made if one.ts_event >= begun.trade_from_ns]
+    gap = replay_gap(
+        (made.rows.get("fills", []), again.rows.get("fills", [])),
+        (made.rows.get("equity", []), again.rows.get("equity", [])),
+        within_ns=interval_ns(spec.decision_interval),
+    )
+    return compare(made.made, wanted, spec.columns), gap
 
 
 def _policies(begin: Begin, artifacts: Mapping[str, Artifact]) -> Mapping[str, Policy]:
@@ -102,302 +117,3 @@ def _policies(begin: Begin, artifacts: Mapping[str, Artifact]) -> Mapping[str, P
         instrument: OnnxEnsemble([artifacts[sha256] for _, sha256, _ in models])
         for instrument, models in begin.models.items()
     }
-
-
-class _Host:
-    """What a process of the session is without an engine: components, a bus, and the answers of a turn."""
-
-    def __init__(
-        self,
-        begin: Begin,
-        policies: Mapping[str, Policy],
-        artifacts: Mapping[str, Artifact],
-        made: Decisions,
-        first: Turn,
-    ) -> None:
-        self.faults = Faults()
-        self.made = made
-        self.turn = first
-        self.topics: dict[str, list[Callable[[object], None]]] = {}
-        self.last: dict[Any, tuple[Any, bool]] = {}
-        self._artifacts = artifacts
-        self._names: dict[int, str] = {}
-        self.faults.listener = self
-        spec = feature_spec(begin.config.market.base_interval, begin.config.market.decision_interval)
-        windows = {name: Window(spec) for name in begin.windows}
-        for name, state in begin.windows.items():
-            windows[name].restore(state)
-        outside = Outside(
-            policies={name: _Asked(policy, name, self) for name, policy in policies.items()},
-            windows=windows,
-            flow=self,
-            models=self,
-            store=self if begin.store else None,
-            journal=self,
-            faults=self.faults,
-            clock=lambda: int(self.said("outside", "clock", ())),
-            progress=lambda _: None,
-            trade_from_ns=begin.trade_from_ns,
-            time=_NoTime(),
-        )
-        built = components(begin.config, begin.instruments, outside, Shells(_Risk, _Ensemble, _Strategy))
-        _, risk, *ensembles = built.actors
-        self.components: dict[str, Any] = {"risk": risk}
-        for info, ensemble, strategy in zip(begin.instruments, ensembles, built.strategies, strict=True):
-            self.components |= {f"ensemble.{info.id}": ensemble, f"trader.{info.id}": strategy}
-        self._names = {id(component): name for name, component in self.components.items()}
-        for component in self.components.values():
-            component.host = self
-        for info, strategy in zip(begin.instruments, built.strategies, strict=True):
-            for topic, method in _FOLLOWED:
-                name = topic() if topic in {risk_topic, freeze_topic} else topic(info.id)
-                self.subscribe(name, _Follower(self, f"trader.{info.id}", strategy, method))
-
-    def play(self, turn: Turn) -> None:
-        """Play a turn: the event, then whatever of it nobody waited for."""
-        self.turn = turn
-        for told in turn.told:
-            self._tell(told)
-        while turn.calls:
-            self.deliver(turn.calls.popleft())
-
-    def deliver(self, call: Call) -> None:
-        """Call a trader as it was called."""
-        strategy = self.components[call.trader]
-        arguments = list(call.arguments)
-        for place, kind in enumerate(_PLAIN.get(call.method, ())):
-            arguments[place] = msgspec.convert(arguments[place], kind)
-        if call.method in {"on_freeze", "on_flatten"}:
-            arguments[0] = replayed_argument(
-                {"on_freeze": "Freeze", "on_flatten": "Flatten"}[call.method], arguments[0]
-            )
-        if call.method == "inherit":
-            strategy.trader.restore(arguments.pop(0))
-        strategy.carry_out(getattr(strategy.trader, call.method)(*arguments))
-
-    def executed(self, trader: str, command: Command) -> None:
-        """Take note of what is wanted of the venue, and deliver what it said at once."""
-        fields = msgspec.to_builtins(command)
-        self.made.wanted(trader.removeprefix("trader."), type(command).__name__, fields)
-        calls, about = self.turn.calls, fields.get("order_id")
-        while (
-            calls
-            and calls[0].trader == trader
-            and (calls[0].order_id == about if about else calls[0].method == "on_position")
-        ):
-            self.deliver(calls.popleft())
-
-    def before(self, command: WriteDecision) -> None:
-        """Deliver what was said before a decision was written down."""
-        written = self.turn.decided.get(command.signal.instrument_id, 0)
-        calls = self.turn.calls
-        while calls and calls[0].seq < written:
-            self.deliver(calls.popleft())
-
-    def publish(self, topic: str, message: object) -> None:
-        """Tell all who listen."""
-        for handler in self.topics.get(topic, ()):
-            handler(message)
-
-    def subscribe(self, topic: str, handler: Callable[[object], None]) -> None:
-        """Have a handler listen."""
-        self.topics.setdefault(topic, []).append(handler)
-
-    def enter(self, component: object, handler: str, args: tuple[Any, ...]) -> None:
-        """Let a handler begin."""
-
-    def leave(self) -> None:
-        """Let a handler end."""
-
-    def answer(self, component: object, question: str, args: tuple[Any, ...], _: Callable[[], Any]) -> Any:
-        """Answer a component's question as it was answered."""
-        return self.said(self._names[id(component)], question, args)
-
-    def said(self, name: str, question: str, args: tuple[Any, ...], default: Any = None) -> Any:
-        """Return the recorded answer; where other questions are asked than were, the last one to the same."""
-        key = (name, question, str(list(args)))
-        answers = self.turn.answers.get(key)
-        if answers:
-            self.last[key] = answers.popleft()
-        elif default is not None or key not in self.last:
-            if default is None:
-                raise DataError(f"nobody ever asked for {question} {args} before")
-            return default
-        said, raised = self.last[key]
-        if raised:
-            raise RuntimeError(said)
-        return said
-
-    def raised(self, question: str, *args: Any) -> None:
-        """Raise what the outside raised."""
-        answers = self.turn.answers.get(("outside", question, str(list(args))))
-        if answers and answers[0][1]:
-            raise StateError(answers.popleft()[0])
-
-    def taker_buy(self, instrument_id: str, ts_close: int) -> float | None:
-        """Return the taker-buy volume as it was (`core.protocols.FlowSource`)."""
-        answers = self.turn.answers.get(("outside", "taker_buy", str([instrument_id, ts_close])))
-        return answers.popleft()[0] if answers else None
-
-    def offers(self, ts_ns: int, seen: int) -> Sequence[Offer]:
-        """Return the models that came and went (`core.protocols.ModelSource`)."""
-        answers = self.turn.answers.get(("outside", "offers", str([ts_ns, seen])))
-        said = answers.popleft()[0] if answers else ()
-        return [
-            Offer(kind, Candidate(name, sha256, horizon, self._artifacts.get(sha256)), reason)
-            for kind, name, sha256, horizon, reason in said
-        ]
-
-    def load(self, key: str) -> bytes | None:
-        """Return what was found in the store (`core.protocols.StateStore`)."""
-        self.raised("load", key)
-        answers = self.turn.answers.get(("outside", "load", str([key])))
-        return answers.popleft()[0] if answers else None
-
-    def save(self, key: str, _: bytes) -> None:
-        """Fail where the store failed."""
-        self.raised("save", key)
-
-    def put(self, key: str, _: bytes) -> None:
-        """Fail where the store failed."""
-        self.raised("put", key)
-
-    def record(self, kind: str, row: Mapping[str, object]) -> None:
-        """Take a row of the journal (`core.protocols.Journal`)."""
-        self.made.row(kind, msgspec.to_builtins(row))
-
-    def _tell(self, told: Told) -> None:
-        """Tell a component what it was told; what a strategy was told, its trader was called for."""
-        name, bar = bar_of(told)
-        if bar is not None:
-            self.made.bar(name, bar)
-        if not told.component.startswith("trader."):
-            arguments = [replayed_argument(kind, body) for kind, body in told.arguments]
-            getattr(self.components[told.component], told.handler)(*arguments)
-
-
-class _Follower:
-    """Calls a trader with the message of another component, at the recorded time."""
-
-    def __init__(self, host: _Host, name: str, strategy: Any, method: str) -> None:
-        self._host = host
-        self._name = name
-        self._strategy = strategy
-        self._method = method
-        self._last: tuple[Any, ...] = ()
-
-    def __call__(self, message: object) -> None:
-        """Hand a message on."""
-        following = self._host.turn.following
-        call = next((c for c in following if c.trader == self._name and c.method == self._method), None)
-        if call is not None:
-            following.remove(call)
-            self._last = call.arguments
-        elif self._method != "on_risk" and not self._last:
-            return
-        self._strategy.carry_out(getattr(self._strategy.trader, self._method)(message, *self._last))
-
-
-class _Asked:
-    """A policy that exchanges its models when it did (`core.protocols.Policy`)."""
-
-    def __init__(self, policy: Policy, instrument_id: str, host: _Host) -> None:
-        self._policy = policy
-        self._instrument_id = instrument_id
-        self._host = host
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The models, in the order of the votes."""
-        return self._policy.candidates
-
-    def prepare(self, candidates: Sequence[Candidate]) -> None:
-        """Build the next set of models."""
-        self._policy.prepare(candidates)
-
-    def swap(self) -> bool:
-        """Take the next set when it was taken."""
-        answers: deque[tuple[Any, bool]] | None
-        answers = self._host.turn.answers.get(("outside", "swap", str([self._instrument_id])))
-        if not answers:
-            return False
-        said, raised = answers.popleft()
-        if raised:
-            raise ArtifactError(said)
-        until = time.monotonic() + _SWAP_SECONDS
-        while not self._policy.swap():
-            if time.monotonic() > until:
-                raise ArtifactError(f"the models that {self._instrument_id} changed to are not built in time")
-            time.sleep(0.001)
-        return True
-
-    def vote(self, observation: Any) -> Any:
-        """Return the votes."""
-        self._host.made.observed(self._instrument_id, observation.tobytes(), None)
-        return self._policy.vote(observation)
-
-
-class _NoTime:
-    """Nobody's alarms ring (`core.protocols.Timekeeper`): what rang is told."""
-
-    def now_ns(self, engine_ns: int) -> int:
-        """Return no other time."""
-        return engine_ns
-
-    def engine_ns(self, market_ns: int) -> int:
-        """Return no other time."""
-        return market_ns
-
-    def alarm(self, clock: Any, name: str, market_ns: int, ring: Callable[[int], None]) -> None:
-        """Set no alarm."""
-
-    def every(self, clock: Any, name: str, interval_ns: int, ring: Callable[[int], None]) -> None:
-        """Set no alarm."""
-
-
-class _Hosted:
-    """A component without an engine."""
-
-    host: _Host
-    clock = None
-    cache = None
-
-    def publish_message(self, topic: str, message: object) -> None:
-        """Tell all who listen."""
-        self.host.publish(topic, message)
-
-    def subscribe_topic(self, topic: str, handler: Callable[[object], None]) -> None:
-        """Have a handler listen."""
-        self.host.subscribe(topic, handler)
-
-    def subscribe_bars(self, *_: object) -> None:
-        """Wait for what is told."""
-
-    subscribe_funding_rates = subscribe_bars
-
-
-class _Ensemble(_Hosted, EnsembleActor):
-    """An ensemble without an engine."""
-
-
-class _Risk(_Hosted, RiskActor):
-    """A breaker without an engine."""
-
-
-class _Strategy(_Hosted, RLStrategy):
-    """A strategy without an engine: its trader is told and asked, and the venue is the record."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs | {"store": None})
-
-    def carry_out(self, commands: tuple[Command, ...]) -> None:
-        """Carry out what the trader said."""
-        self._carry_out(commands)
-
-    def _do(self, command: Command) -> None:
-        if isinstance(command, _VENUE):
-            self.host.executed(f"trader.{self._name}", command)
-        elif not isinstance(command, WriteOrder | WriteFill):
-            if isinstance(command, WriteDecision):
-                self.host.before(command)
-            super()._do(command)

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 import msgspec
 from nautilus_trader.model import Bar, FundingRateUpdate
 
-from core.listening import bar_checksum
 from core.messages import ClosedBar
 from core.protocols import Journal
 
@@ -47,7 +46,7 @@ class SessionListener:
         self._names: dict[int, str] = {}
         self._stack: list[tuple[str, object]] = []
         self._followed = 0
-        self._bars: dict[str, list[int]] = {}
+        self._bars: dict[str, list[tuple[float, ...]]] = {}
 
     def follow(self, components: Mapping[str, object]) -> None:
         """Follow components from now on, by name."""
@@ -99,7 +98,7 @@ class SessionListener:
         self._record.received("answer", (name, question, args, said, raised))
 
     def observed(self, instrument_id: str, observation: bytes) -> None:
-        """Write down what the models saw, and checksums of the base bars since they were last asked."""
+        """Write down what the models saw, and the base bars since they were last asked."""
         self._record.received("observation", (instrument_id, observation, self._bars.pop(instrument_id, [])))
 
     def write(self, kind: str, body: object) -> None:
@@ -117,18 +116,17 @@ class SessionListener:
             return "funding", told
         if isinstance(value, msgspec.Struct):
             if isinstance(value, ClosedBar):
-                prices = (value.open, value.high, value.low, value.close, value.volume)
-                self._bars.setdefault(value.instrument_id, []).append(bar_checksum(value.ts_close, prices))
+                bar = (value.ts_close, value.open, value.high, value.low, value.close, value.volume)
+                self._bars.setdefault(value.instrument_id, []).append(bar)
             return type(value).__name__, value
         return type(value).__name__, {key: _simple(one) for key, one in value.to_dict().items()}
 
     def _bar(self, bar: Bar) -> tuple[object, ...]:
-        """Return a bar, its prices and its volume as decimal strings; keep its checksum."""
+        """Return a bar, its prices and its volume as decimal strings; keep it for the next observation."""
         bar_type: Any = bar.bar_type
         name = str(bar_type.instrument_id)
         prices = (str(bar.open), str(bar.high), str(bar.low), str(bar.close), str(bar.volume))
-        checksum = bar_checksum(bar.ts_init, [float(price) for price in prices])
-        self._bars.setdefault(name, []).append(checksum)
+        self._bars.setdefault(name, []).append((bar.ts_init, *map(float, prices)))
         return (str(bar_type), *prices, bar.ts_event, bar.ts_init)
 
 

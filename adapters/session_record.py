@@ -17,7 +17,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +26,11 @@ from typing import Any, Self
 import msgspec
 
 from adapters.parts import replace_file
-from adapters.session_log import MAGIC, append_point, segment
+from adapters.session_log import MAGIC, Row, append_point, segment
 from configs.record import Record
 from core.errors import StateError
 
-__all__ = ["SessionRecord", "session_id"]
+__all__ = ["MemoryRecord", "SessionRecord", "session_id"]
 
 _FRAME = struct.Struct("<II")
 _BATCH = 4096
@@ -246,6 +246,29 @@ class SessionRecord:
             self.problem = ""
             self._told_dropped = self._dropped
             self._alert(f"{self._place}: the session is recorded again; {lost} rows were lost")
+
+
+class MemoryRecord:
+    """Keeps the rows of a session as long as it lives itself; reads like `adapters.session_log.SessionLog`."""
+
+    def __init__(self) -> None:
+        self.folder = Path("memory")
+        self.missing = 0
+        self._rows: list[bytes] = []
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+
+    def record(self, kind: str, row: Mapping[str, object]) -> None:
+        """Take a row of what was decided."""
+        self._rows.append(self._encoder.encode((len(self._rows) + 1, "decided", kind, row)))
+
+    def received(self, kind: str, body: object) -> None:
+        """Take what came in."""
+        self._rows.append(self._encoder.encode((len(self._rows) + 1, "received", kind, body)))
+
+    def rows(self) -> Iterator[Row]:
+        """Yield every row in order."""
+        for content in self._rows:
+            yield Row(*msgspec.msgpack.decode(content))
 
 
 def _plain(value: object) -> Any:

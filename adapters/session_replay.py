@@ -7,7 +7,8 @@ it, the calls of the traders, and what was decided and wanted of the venue.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -16,10 +17,9 @@ from nautilus_trader.model import BarType, FundingRateUpdate, InstrumentId, Pric
 
 import core.messages
 from adapters.instruments import InstrumentInfo
-from adapters.session_log import Row, SessionLog
+from adapters.session_log import Row
 from configs.schema import AppConfig
 from core.errors import DataError
-from core.listening import bar_checksum
 from core.messages import ClosedBar
 from core.parity import Bar, Decision
 from core.slices import parent_of
@@ -98,14 +98,11 @@ class Decisions:
         """Take note of a base bar that came in."""
         self._bars.setdefault(instrument_id, []).append(bar)
 
-    def observed(self, instrument_id: str, observation: bytes, checksums: Sequence[int] | None) -> None:
-        """Take note of what the models saw, and of the checksums of the bars that they saw it of, where known."""
-        bars = self._bars.pop(instrument_id, [])
-        if checksums is not None:
-            times = [bar.ts_close for bar in bars] + [0] * len(checksums)
-            bars = [Bar(ts, checksum) for ts, checksum in zip(times, checksums, strict=False)]
+    def observed(self, instrument_id: str, observation: bytes, bars: Sequence[Sequence[float]] | None = None) -> None:
+        """Take note of what the models saw, and of which bars: those that are given, or those that came in."""
+        came = self._bars.pop(instrument_id, [])
         self._observed[instrument_id] = observation
-        self._taken[instrument_id] = tuple(bars)
+        self._taken[instrument_id] = tuple(came if bars is None else map(Bar._make, bars))
 
     def wanted(self, instrument_id: str, kind: str, fields: Any) -> None:
         """Take note of what a trader wanted of the venue."""
@@ -135,7 +132,18 @@ class Decisions:
         self._turn.clear()
 
 
-def turns(log: SessionLog, made: Decisions) -> Iterator[Begin | Turn]:
+class Rows(Protocol):
+    """A record (`adapters.session_log.SessionLog`)."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+
+    def rows(self) -> Iterator[Row]:
+        """Yield every row in order."""
+
+
+def turns(log: Rows, made: Decisions) -> Iterator[Begin | Turn]:
     """Yield what each process of the session began with, and its turns; what it decided goes to ``made``.
 
     Raises
@@ -182,7 +190,8 @@ def _fold(row: Row, turn: Turn, made: Decisions) -> None:
             component, question, arguments, said, raised = row.body
             turn.answers.setdefault((component, question, str(arguments)), deque()).append((said, raised))
         case "call":
-            call = Call(row.seq, *row.body[:3], tuple(row.body[3]))
+            name, method, follows, arguments = row.body
+            call = Call(row.seq, name, method, follows, tuple(arguments))
             (turn.following if call.follows else turn.calls).append(call)
         case "wanted":
             name = row.body[0].removeprefix("trader.")
@@ -199,11 +208,9 @@ def bar_of(told: Told) -> tuple[str, Bar | None]:
     if len(told.arguments) == 1:
         kind, body = told.arguments[0]
         if kind == "bar":
-            values = tuple(float(text) for text in body[1:6])
-            return body[0].rsplit("-", 4)[0], Bar(body[7], bar_checksum(body[7], values), values)
+            return body[0].rsplit("-", 4)[0], Bar(body[7], *(float(text) for text in body[1:6]))
         if kind == ClosedBar.__name__:
-            values = tuple(body[name] for name in ("open", "high", "low", "close", "volume"))
-            return body["instrument_id"], Bar(body["ts_close"], bar_checksum(body["ts_close"], values), values)
+            return body["instrument_id"], Bar(*(body[name] for name in Bar._fields))
     return "", None
 
 
@@ -212,8 +219,9 @@ def replayed_argument(kind: str, body: Any) -> Any:
     if kind == "value":
         return body
     if kind == "bar":
-        prices = [Price.from_str(text) for text in body[1:5]]
-        return EngineBar(BarType.from_str(body[0]), *prices, Quantity.from_str(body[5]), body[6], body[7])
+        name, *prices, volume, ts_event, ts_init = body
+        first, high, low, close = map(Price.from_str, prices)
+        return EngineBar(BarType.from_str(name), first, high, low, close, Quantity.from_str(volume), ts_event, ts_init)
     if kind == "funding":
         name, rate, ts_event, ts_init, next_ns = body
         return FundingRateUpdate(InstrumentId.from_str(name), Decimal(rate), ts_event, ts_init, next_funding_ns=next_ns)

@@ -5,12 +5,10 @@ A component is a function of what its handlers are told (`core.faults.recorded`)
 """
 
 import functools
-import struct
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Concatenate, Protocol
 
-__all__ = ["HasListener", "Listener", "asked", "bar_checksum"]
+__all__ = ["HasListener", "Listener", "asked"]
 
 
 class Listener(Protocol):
@@ -48,8 +46,3 @@ def asked[S: _Asking, **P, T](question: Callable[Concatenate[S, P], T]) -> Calla
         return listener.answer(self, question.__name__, args, functools.partial(question, self, *args, **kwargs))
 
     return call
-
-
-def bar_checksum(ts_close: int, values: Sequence[float]) -> int:
-    """Return the checksum of a closed bar: its close (ns), and open, high, low, close and volume."""
-    return zlib.crc32(struct.pack("<q5d", ts_close, *values))

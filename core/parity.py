@@ -37,13 +37,19 @@ _AFTER: tuple[tuple[Cause, tuple[str, ...]], ...] = (
 """Columns of a decision's row by the cause that they speak of, in the order in which one leads to the next."""
 _SHOWN = 6
 
+type Row = Mapping[str, Any]
+_NONE: Mapping[str, tuple[Sequence[Row], Sequence[Row]]] = {}
+
 
 class Bar(NamedTuple):
-    """A base bar that went into a decision: its close (ns), its checksum, and what it says where that is known."""
+    """A base bar: its close (ns), prices in quote currency, volume in base asset."""
 
     ts_close: int
-    checksum: int
-    values: tuple[float, ...] = ()
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +86,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
-    """How two runs compare; ``missing`` decisions of the first that the second does not have, ``extra`` the reverse."""
+    """How two runs compare.
+
+    ``missing`` decisions of the first that the second does not have, ``extra`` the reverse; ``rows`` of the journal by
+    kind, all and identical; ``causes`` of the decisions that differ, counted.
+    """
 
     decisions: int
     identical: int
@@ -88,6 +98,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     extra: int
     orders: int
     orders_identical: int
+    rows: dict[str, tuple[int, int]]
     causes: dict[str, int]
     first: Difference | None
 
@@ -102,24 +113,42 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
         return self.first is None and self.missing == self.extra == 0
 
 
-def compare(recorded: Sequence[Decision], replayed: Sequence[Decision], columns: Sequence[str]) -> Parity:
-    """Compare decisions made with those made again, by instrument and time; ``columns`` name the market's features."""
+def compare(
+    recorded: Sequence[Decision],
+    replayed: Sequence[Decision],
+    columns: Sequence[str],
+    rows: Mapping[str, tuple[Sequence[Row], Sequence[Row]]] = _NONE,
+) -> Parity:
+    """Compare decisions made with those made again.
+
+    Parameters
+    ----------
+    recorded, replayed : Sequence[Decision]
+        Matched by instrument and time.
+    columns : Sequence[str]
+        Names of the market's features, in the order of the observation.
+    rows : Mapping[str, tuple[Sequence[Row], Sequence[Row]]]
+        Further rows of the journal, recorded and replayed, by kind; matched in order.
+    """
     again = {(one.instrument_id, one.ts_event): one for one in replayed}
-    missing = [one for one in recorded if (one.instrument_id, one.ts_event) not in again]
-    pairs = [(one, again[one.instrument_id, one.ts_event]) for one in recorded if one not in missing]
+    met = [(one, again.get((one.instrument_id, one.ts_event))) for one in recorded]
+    missing = [one for one, other in met if other is None]
+    pairs = [(one, other) for one, other in met if other is not None]
     names = (*columns, *POSITION_COLUMNS)
     found = [(one, other, _difference(one, other, names)) for one, other in pairs]
     gaps = [(one, other, gap) for one, other, gap in found if gap is not None]
     causes: dict[str, int] = {}
     for _, _, gap in gaps:
         causes[gap.cause] = causes.get(gap.cause, 0) + 1
-    first = None
+    first: Difference | None = None
     if gaps:
         one, other, gap = gaps[0]
         later = next((g for a, b, g in gaps if not equal(a.orders, b.orders)), None)
         first = msgspec.structs.replace(gap, consequences=_consequences(one, other, gap, later))
     elif missing:
         first = _missed(missing[0])
+    else:
+        first = next(filter(None, (_rows(kind, mine, others) for kind, (mine, others) in rows.items())), None)
     return Parity(
         decisions=len(recorded),
         identical=len(found) - len(gaps),
@@ -129,6 +158,7 @@ def compare(recorded: Sequence[Decision], replayed: Sequence[Decision], columns:
         orders_identical=sum(
             equal(a, b) for one, other in pairs for a, b in zip(one.orders, other.orders, strict=False)
         ),
+        rows={kind: (len(a), sum(map(equal, a, b))) for kind, (a, b) in rows.items()},
         causes=causes,
         first=first,
     )
@@ -151,7 +181,7 @@ def _difference(one: Decision, other: Decision, names: Sequence[str]) -> Differe
     market = [gap for gap in features if gap[0] not in POSITION_COLUMNS]
     bar = _bar(one, other)
     if bar is not None:
-        return _told("data", one, "bar", *bar, features)
+        return _told("data", one, *bar, features)
     if market:
         return _told("feature", one, *market[0], features)
     link = _link(one, other, _CHAIN)
@@ -178,20 +208,16 @@ def _told(cause: Cause, one: Decision, name: str, recorded: Any, replayed: Any, 
     )
 
 
-def _bar(one: Decision, other: Decision) -> tuple[Any, Any, int] | None:
-    """Return what is said of the first base bar that is not the one that was decided on, and its close."""
+def _bar(one: Decision, other: Decision) -> tuple[str, Any, Any, int] | None:
+    """Return what of which base bar is not as it was when it was decided on, both values, and the bar's close."""
     for mine, again in zip(one.bars, other.bars, strict=False):
-        if mine.checksum != again.checksum:
-            return f"checksum {mine.checksum:08x}", _shown_bar(again), again.ts_close
+        for name, a, b in zip(Bar._fields, mine, again, strict=True):
+            if not equal(a, b):
+                return f"bar.{name}", a, b, mine.ts_close
     if len(one.bars) != len(other.bars):
         longer = max(one.bars, other.bars, key=len)
-        return f"{len(one.bars)} bars", f"{len(other.bars)} bars", longer[min(len(one.bars), len(other.bars))].ts_close
+        return "bars", len(one.bars), len(other.bars), longer[min(len(one.bars), len(other.bars))].ts_close
     return None
-
-
-def _shown_bar(bar: Bar) -> str:
-    values = " ".join(str(value) for value in bar.values)
-    return f"checksum {bar.checksum:08x} of {values}" if values else f"checksum {bar.checksum:08x}"
 
 
 def _features(one: Decision, other: Decision, names: Sequence[str]) -> list[tuple[str, float, float]]:
@@ -221,7 +247,7 @@ def _first_order(one: Decision, other: Decision) -> tuple[Any, Any]:
 
 def _consequences(one: Decision, other: Decision, gap: Difference, later: Difference | None) -> tuple[str, ...]:
     """Return what followed of the first difference, in words."""
-    said = []
+    said = [f"feature {name} {a} -> {b}" for name, a, b in gap.features] or ["no feature differs"]
     columns = [name for _, names in (*_CHAIN, *_AFTER) for name in names if name not in {gap.name, "rules"}]
     for name in columns:
         a, b = one.row.get(name), other.row.get(name)
@@ -237,6 +263,24 @@ def _consequences(one: Decision, other: Decision, gap: Difference, later: Differ
     else:
         said.append("no order differs")
     return tuple(said)
+
+
+def _rows(kind: str, mine: Sequence[Row], again: Sequence[Row]) -> Difference | None:
+    """Return the first row of a kind that differs."""
+    for place in range(max(len(mine), len(again))):
+        one, other = (*mine[place : place + 1], {})[0], (*again[place : place + 1], {})[0]
+        if not equal(one, other):
+            name = next((key for key in one if not equal(one.get(key), other.get(key))), "row")
+            row = one or other
+            return Difference(
+                cause="risk",
+                instrument_id=str(row.get("instrument_id", "")),
+                ts_event=int(row["ts_event"]),
+                name=f"{kind}.{name}",
+                recorded=one.get(name),
+                replayed=other.get(name),
+            )
+    return None
 
 
 def _missed(one: Decision) -> Difference:
