@@ -3,7 +3,6 @@
 Composition root of a backtest: everything that the components need from outside is made here and handed in.
 """
 
-import resource
 import signal
 import sys
 import threading
@@ -28,6 +27,7 @@ from adapters.instruments import to_engine
 from adapters.model_store import Manifest, load_manifest
 from adapters.model_watch import ScriptedModels
 from adapters.onnx_policy import OnnxEnsemble, load_checked
+from adapters.process_memory import peak_rss_mb
 from adapters.recorder import RunRecorder, digest
 from adapters.replay_stream import ReplayRange, ReplayStream
 from adapters.report import summarise, write_report
@@ -158,7 +158,7 @@ def run_backtest(replay: Replay) -> dict[str, Any]:
     if replay.report:
         write_report(replay.out, summary)
     summary["wall_seconds"] = round(time.perf_counter() - began, 3)
-    summary["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    summary["peak_rss_mb"] = round(peak_rss_mb(), 1)
     (replay.out / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
     return summary
 

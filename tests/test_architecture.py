@@ -66,7 +66,14 @@ ONLY_IN = {
 }
 """Where a package may be imported at all."""
 
-STARTED_BY_NAME = {"cli", "run_backtest", "run_live", "run_study", "benchmarks.__main__", "benchmarks.peer_environments"}
+STARTED_BY_NAME = {
+    "cli",
+    "run_backtest",
+    "run_live",
+    "run_study",
+    "benchmarks.__main__",
+    "benchmarks.peer_environments",
+}
 """Entry points; `cli` loads ``commands.*`` and `benchmarks` its ``bench_*`` by name."""
 
 TWINS = {"adapters.scripted_policy"}

@@ -31,6 +31,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "kline_missing": ("kline",),
     "kline_duplicate": ("kline",),
     "kline_out_of_order": ("kline",),
+    "kill_before": ("before",),
+    "kill_after": ("after",),
+    "kill_event": ("outgoing",),
     "skew": (),
 }
 """Every kind, and the places at which it is asked (``kline``: events of klines and answers to requests for them)."""

@@ -7,9 +7,12 @@ trading), ``method``, ``path`` and ``params.<name>``; an event has ``channel`` (
 
 import asyncio
 import copy
+import os
 import random
+import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -28,7 +31,9 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     ``kind`` as in `venue.fault_kinds.KINDS`; ``skip`` matches pass before it begins, ``count`` are hit (None: all),
     each with ``probability`` by ``seed``; it lives for ``seconds`` (None: until removed). ``delay_ms`` to wait,
-    ``skew_ms`` of the clock; ``status``, ``code``, ``msg``, ``retry_after`` change the answer of the kind.
+    ``skew_ms`` of the clock; ``pid`` of the process that a ``kill_...`` ends by SIGKILL: before a request is carried
+    out, after it but before the answer, or before an event is sent; ``status``, ``code``, ``msg``, ``retry_after``
+    change the answer of the kind.
     """
 
     kind: str
@@ -40,6 +45,7 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     seconds: float | None = None
     delay_ms: float = 0.0
     skew_ms: int = 0
+    pid: int = 0
     status: int | None = None
     code: int | None = None
     msg: str | None = None
@@ -48,6 +54,8 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind {self.kind!r} is unknown: one of {', '.join(sorted(KINDS))}")
+        if self.kind.startswith("kill") and self.pid <= 1:
+            raise ValueError(f"pid is {self.pid}: name the process that {self.kind} ends")
 
 
 class _Armed:
@@ -72,6 +80,9 @@ class _Armed:
         if self.seen <= rule.skip or self._chance.random() >= rule.probability:
             return False
         self.hits += 1
+        if rule.pid:
+            with suppress(ProcessLookupError):
+                os.kill(rule.pid, signal.SIGKILL)
         return True
 
     def alive(self) -> bool:
