@@ -7,6 +7,7 @@ import msgspec
 
 from actors.ensemble import EnsembleActor, EnsembleParams
 from actors.listener import SessionListener
+from actors.liveness import LivenessActor, LivenessParams
 from actors.members import Members, MembersParams
 from actors.monitor import Monitor, MonitorParams, WatchedInstrument
 from actors.risk import RiskActor
@@ -25,9 +26,10 @@ from configs.schema import AppConfig, config_hash
 from core.bars import bar_type, interval_ns
 from core.faults import Faults
 from core.features import Window, feature_spec
-from core.protocols import FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
-from core.timekeeping import EngineTime
+from core.protocols import ClockWatch, FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
+from core.timekeeping import EngineTime, SameClock
 from core.trader import TraderParams
+from core.venue_words import VenueDesk
 from core.witness import Witness
 from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
@@ -43,7 +45,8 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     ``policies`` and ``windows`` (fed with the history before the first decision) by instrument; ``models`` that arrive
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
-    unless a live node is fed with history; ``listener``: who keeps a record of all that comes in, where anybody does.
+    unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all;
+    ``venue_clock``: how far ours is off; ``listener``: who keeps a record of all that comes in, where anybody does.
     """
 
     policies: Mapping[str, Policy]
@@ -57,6 +60,8 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     progress: Callable[[int], None]
     trade_from_ns: int
     time: Timekeeper = msgspec.field(default_factory=EngineTime)
+    venue: VenueDesk | None = None
+    venue_clock: ClockWatch = msgspec.field(default_factory=SameClock)
     listener: SessionListener | None = None
 
 
@@ -66,6 +71,12 @@ class Components(NamedTuple):
     actors: tuple[Any, ...]
     exec_algorithms: tuple[Any, ...]
     strategies: tuple[Any, ...]
+
+    @property
+    def deciding(self) -> tuple[RiskActor, list[EnsembleActor]]:
+        """The risk actor, and the ensembles in the order of the instruments."""
+        (risk,) = (actor for actor in self.actors if isinstance(actor, RiskActor))
+        return risk, [actor for actor in self.actors if isinstance(actor, EnsembleActor)]
 
     def join(self, host: Any) -> None:
         """Add everything to an engine or a node."""
@@ -109,6 +120,7 @@ def components(
         actors=(
             _monitor(config, infos, witness, outside),
             risk,
+            *_liveness(config, infos, witness, outside),
             *(_ensemble(config, i, outside, shells.ensemble) for i in infos),
         ),
         exec_algorithms=() if config.execution.style == "market" else (_slicer(config, infos, outside),),
@@ -150,7 +162,7 @@ def _overheard(
 
 def _follow(infos: Sequence[InstrumentInfo], built: Components, listener: SessionListener) -> None:
     """Have the listener follow those who decide; what the others tell them, comes from outside."""
-    _, risk, *ensembles = built.actors
+    risk, ensembles = built.deciding
     followed: dict[str, object] = {"risk": risk}
     for info, ensemble, strategy in zip(infos, ensembles, built.strategies, strict=True):
         followed |= {f"ensemble.{info.id}": ensemble, f"trader.{info.id}": strategy}
@@ -171,6 +183,7 @@ def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside, shell: 
         max_holding_bars=config.exits.max_holding_bars,
         decision_ns=interval_ns(spec.decision_interval),
         expiry_bars=config.serving.signal_expiry_bars,
+        vote_ns=round(config.live.vote_ms * 1e6),
         trade_from_ns=outside.trade_from_ns,
     )
     members = MembersParams(
@@ -209,7 +222,7 @@ def _strategy(  # noqa: PLR0917
         decision=config.decision_params(),
         orders=config.orders.params(config.execution.style),
     )
-    params = RLStrategyParams(trader=trader, lot=str(info.lot))
+    params = RLStrategyParams(trader=trader, lot=str(info.lot), fee=config.cost_params().taker)
     return shell(params, journal=witness, faults=outside.faults, store=outside.store, time=outside.time)
 
 
@@ -231,6 +244,33 @@ def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witnes
     )
     faults = outside.faults
     return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report, time=outside.time)
+
+
+def _liveness(
+    config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside
+) -> tuple[LivenessActor, ...]:
+    """Return what watches over the streams, where there are any: history has none."""
+    if outside.venue is None:
+        return ()
+    live, base = config.live, config.market.base_interval
+    params = LivenessParams(
+        lots={info.id: str(info.lot) for info in infos},
+        closes={info.id: outside.windows[info.id].last_ns for info in infos},
+        limits=live.limits(base_ns=interval_ns(base)),
+        check_ns=round(live.check_seconds * 1e9),
+        position_ns=round(live.position_seconds * 1e9),
+        lag_ns=round(live.lag_ms * 1e6),
+        blind_ns=round(live.blind_minutes * 6e10),
+    )
+    actor = LivenessActor(
+        params,
+        venue=outside.venue,
+        clock=outside.venue_clock,
+        time=outside.time,
+        journal=witness,
+        faults=outside.faults,
+    )
+    return (actor,)
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Slicer:

@@ -107,7 +107,7 @@ class _Host:
             time=_NoTime(),
         )
         built = components(begin.config, begin.instruments, outside, Shells(_Risk, _Ensemble, _Strategy))
-        _, risk, *ensembles = built.actors
+        risk, ensembles = built.deciding
         self.components: dict[str, Any] = {"risk": risk}
         for info, ensemble, strategy in zip(begin.instruments, ensembles, built.strategies, strict=True):
             self.components |= {f"ensemble.{info.id}": ensemble, f"trader.{info.id}": strategy}

@@ -21,8 +21,11 @@ TICK_NS = 1_000_000
 
 
 class PacerParams(msgspec.Struct, frozen=True, kw_only=True):
-    """What is waited for: bars of these types of ``base_ns``; a bar that does not come, or an order without an answer,
-    holds the replay up so long (ns of the engine's time) and no longer."""
+    """What is waited for: bars of these types of ``base_ns``.
+
+    A bar that does not come, or an order without an answer, holds the replay up so long (ns of the engine's time) and
+    no longer.
+    """
 
     bar_types: tuple[str, ...]
     base_ns: int
@@ -87,6 +90,11 @@ class Pacer(DataActor):
         self._steps.ask()
 
     @recorded
+    def on_stop(self) -> None:
+        """Look no more."""
+        self.clock.cancel_timer("pacer")
+
+    @recorded
     def on_bar(self, bar: Bar) -> None:
         """Make it as late as the bar's close."""
         close_ns = -(-int(bar.ts_event) // self._params.base_ns) * self._params.base_ns
@@ -110,7 +118,7 @@ class Pacer(DataActor):
             return
         resting = self.cache.orders_inflight_count() == 0 and self._at_rest()
         self._quiet = self._quiet + 1 if resting else 0
-        if self._quiet >= 2 or waited_ns > self._params.order_wait_ns:  # noqa: PLR2004 - twice
+        if self._quiet >= 2 or waited_ns > self._params.order_wait_ns:
             self._go_on()
 
     def _go_on(self) -> None:

@@ -265,7 +265,7 @@ class RiskActor(DataActor):
         if step.state is self._state:
             return False
         self._state = step.state
-        changes = step.changes + self._kept(ts)
+        changes = step.changes + self._kept(ts, durable=bool(step.changes))
         self._level = trading_state(self._state)
         day, risk = self._state.day, self._params.risk
         highest = max(day.high_water_mark * (1.0 - risk.daily_drawdown), day.peak * (1.0 - risk.total_drawdown))
@@ -274,12 +274,15 @@ class RiskActor(DataActor):
             self._tell(change, ts)
         return bool(changes)
 
-    def _kept(self, ts: int) -> tuple[Change, ...]:
-        """Save the state; where that fails nothing is opened until it succeeds."""
+    def _kept(self, ts: int, *, durable: bool = True) -> tuple[Change, ...]:
+        """Save the state, at once where it changed; where that fails nothing is opened until it succeeds."""
         if self._store is None:
             return ()
         try:
-            self._store.save(STATE_KEY, encoded(self._state))
+            if durable:
+                self._store.save(STATE_KEY, encoded(self._state))
+            else:
+                self._store.put(STATE_KEY, encoded(self._state))
         except Exception as error:  # noqa: BLE001 - whatever a store raises, trading goes on reduced
             step = tripped(self._state, "state_store", str(error), ts, self._params)
             self._state = step.state

@@ -33,11 +33,11 @@ class VenueSteps:
 
     def __exit__(self, *_: object) -> None:
         """Serve no more."""
-        self._asked.put(False)  # noqa: FBT003 - the sign to end
+        self._asked.put(False)
 
     def ask(self) -> None:
         """Begin a step."""
-        self._asked.put(True)  # noqa: FBT003 - the sign to go on
+        self._asked.put(True)
 
     def taken(self) -> Sequence[ReplayStep]:
         """Return the steps finished since the last call."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from nautilus_trader.adapters.binance import (
     BinanceDataClientConfig,
@@ -24,8 +25,9 @@ from nautilus_trader.model import Venue as VenueId
 from adapters.instruments import InstrumentInfo
 from configs.schema import AppConfig
 from configs.venue import Venue
+from core.errors import RefusedError
 
-__all__ = ["FLOW_TYPE", "Keys", "live_node"]
+__all__ = ["FLOW_TYPE", "Keys", "live_node", "refuse_other_venues"]
 
 FLOW_TYPE = "BinanceBar"
 """The engine's name of Binance's bars with their taker flow."""
@@ -147,8 +149,8 @@ def _engine(venue: Venue, infos: Sequence[InstrumentInfo], *, simulated: bool) -
 
 
 def _barrier(config: AppConfig, infos: Sequence[InstrumentInfo]) -> LiveRiskEngineConfig:
-    """Return the engine's own limits: the second barrier, behind the gate."""
-    most = str(Decimal(repr(config.risk.max_order_notional)))
+    """Return the engine's own limits: the second barrier, behind the gate, wide enough to close a whole position."""
+    most = str(Decimal(repr(config.risk.max_order_notional)) * (2 + config.risk.max_adds))
     return LiveRiskEngineConfig(max_notional_per_order={info.id: most for info in infos})
 
 
@@ -171,3 +173,30 @@ def _simulation(config: AppConfig, currency: str) -> SandboxExecutionClientConfi
         ),
         latency_model=StaticLatencyModel(costs.latency_ms * 1_000_000),
     )
+
+
+def refuse_other_venues(config: AppConfig, overlay: AppConfig) -> None:
+    """Refuse addresses that the environment's overlay does not name, but for a stand-in on this machine.
+
+    Real orders are sent where the overlay says, and only mainnet's says the real market. Mainnet takes no stand-in.
+
+    Raises
+    ------
+    RefusedError
+        Where another venue is named.
+    """
+    asked, given = config.venue, overlay.venue
+    for name in ("environment", "product", "execution"):
+        if getattr(asked, name) != getattr(given, name):
+            raise RefusedError(
+                f'venue.{name}: "{getattr(asked, name)}" is not what {config.environment} trades with, which is '
+                f'"{getattr(given, name)}"; run the environment that is meant'
+            )
+    for name in ("http_url", "ws_url", "ws_trading_url"):
+        url, allowed = getattr(asked, name), getattr(given, name)
+        loopback = urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
+        if url != allowed and not (loopback and config.environment != "mainnet"):
+            raise RefusedError(
+                f"venue.{name}: {url or 'nothing'} is not the venue of {config.environment}, which is "
+                f"{allowed or 'nothing'}; only a stand-in on this machine may take its place, and not mainnet's"
+            )

@@ -1,6 +1,5 @@
 """A window as it would be had it never been interrupted: from its snapshot, the catalog and REST history."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +90,7 @@ def _bars(interval: str, info: InstrumentInfo, warm_up: WarmUp, start_ns: int, u
 
 def _funding(info: InstrumentInfo, warm_up: WarmUp, start_ns: int, until_ns: int) -> Funding:
     """Return the funding settled in ``start_ns < t <= until_ns``: of the catalog, and of REST where that ends."""
-    held: Mapping[int, float] = {}
+    held: dict[int, float] = {}
     if warm_up.catalog is not None and (warm_up.catalog / "data").is_dir():
         funding = read_funding(warm_up.catalog, info.id, start_ns=start_ns, end_ns=until_ns)
         held = dict(zip(funding.ts.tolist(), funding.rate.tolist(), strict=True))

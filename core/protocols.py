@@ -11,6 +11,7 @@ from core.serving import Candidate
 
 __all__ = [
     "BarHistory",
+    "ClockWatch",
     "FlowSource",
     "Journal",
     "ModelSource",
@@ -61,6 +62,14 @@ class ModelSource(Protocol):
         """Return the offers known at ``ts_ns`` after the first ``seen`` ones. Never blocks."""
 
 
+class ClockWatch(Protocol):
+    """How far our clock is from the venue's."""
+
+    @property
+    def offset_ns(self) -> int:
+        """Our clock less the venue's, as it was found last."""
+
+
 class FlowSource(Protocol):
     """Taker-buy volume of a closed base bar, where it is known."""
 
@@ -85,7 +94,7 @@ class Journal(Protocol):
     """Where decisions, orders, fills and equity are written down. Never blocks and never raises into trading."""
 
     def record(self, kind: str, row: Mapping[str, object]) -> None:
-        """Take one row of ``kind`` (decisions, orders, fills, equity)."""
+        """Take one row of ``kind`` (decisions, orders, fills, positions, equity ...)."""
 
 
 class StateStore(Protocol):
@@ -95,7 +104,22 @@ class StateStore(Protocol):
         """Return what was last saved under a key, None where nothing was; refuse what is not whole."""
 
     def save(self, key: str, value: bytes) -> None:
-        """Replace what is saved under a key: durable when it returns, never half of it."""
+        """Replace what is saved under a key: durable when it returns, never half of it.
+
+        Raises
+        ------
+        StateError
+            Where it is not, or not in time.
+        """
+
+    def put(self, key: str, value: bytes) -> None:
+        """Replace what is saved under a key, soon: nothing waits for it.
+
+        Raises
+        ------
+        StateError
+            Where the last value that was to be saved, of any key, is not.
+        """
 
 
 class Timekeeper(Protocol):
