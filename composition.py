@@ -96,8 +96,12 @@ class Shells(NamedTuple):
     strategy: type[RLStrategy] = RLStrategy
 
 
+ENGINES = Shells()
+"""What an engine hosts."""
+
+
 def components(
-    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, shells: Shells = Shells()
+    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, shells: Shells = ENGINES
 ) -> Components:
     """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
     if outside.listener is not None:
@@ -204,7 +208,7 @@ def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside, shell: 
     )
 
 
-def _strategy(  # noqa: PLR0917
+def _strategy(
     config: AppConfig,
     info: InstrumentInfo,
     number: int,

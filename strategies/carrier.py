@@ -62,8 +62,11 @@ class Carrier(Strategy):
 
     def __new__(cls, params: RLStrategyParams, **_: object) -> Self:
         """Pass the engine its own configuration, which it takes at creation."""
-        owned = [InstrumentId.from_str(params.trader.instrument_id)]
-        config = StrategyConfig(strategy_id=StrategyId(params.trader.strategy_id), external_order_instrument_ids=owned)
+        instrument = InstrumentId.from_str(params.trader.instrument_id)
+        config = StrategyConfig(
+            strategy_id=StrategyId(params.trader.strategy_id),
+            external_order_instrument_ids=[instrument],  # what a restart finds there is inherited
+        )
         return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
 
     def __init__(
