@@ -26,8 +26,14 @@ class WarmUp(NamedTuple):
 
 
 def keep_window(store: StateStore, instrument_id: str, window: Window) -> None:
-    """Keep a window for the next start."""
-    store.save(_key(instrument_id), window.snapshot())
+    """Keep a window for the next start.
+
+    Raises
+    ------
+    StateError
+        Where the store does not take it.
+    """
+    store.put(_key(instrument_id), window.snapshot())
 
 
 def warm_window(spec: FeatureSpec, info: InstrumentInfo, warm_up: WarmUp) -> Window:

@@ -20,7 +20,7 @@ from adapters.venue import Keys
 from commands.ranges import artifact_paths
 from configs.schema import AppConfig
 from core.errors import AutotradeError, UsageError
-from run_live import Live, ReplayControl, run_live
+from run_live import Live, ReplayControl, check_start, run_live
 
 __all__ = ["add_parser"]
 
@@ -54,6 +54,7 @@ def _run(args: argparse.Namespace) -> int:
     out: Path = args.out or Path(config.catalog.path).parent / "live" / _session(args.environment)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} exists and is not empty: a session is not overwritten, choose another directory")
+    check_start(config)
     if not args.replay:
         for name in ("catalog", "start", "end"):
             if getattr(args, name) is not None:
