@@ -30,6 +30,7 @@ from actors.listener import SessionListener
 from actors.pacer import Pacer, PacerParams
 from actors.stopper import Stopper, StopperParams, StopRequest
 from adapters.backfill import RestBackfill
+from adapters.credentials import Credentials
 from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
 from adapters.model_watch import ModelWatch
@@ -42,7 +43,7 @@ from adapters.session_record import SessionRecord
 from adapters.session_view import refresh_view
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
-from adapters.venue import FLOW_TYPE, Keys, live_node, refuse_other_venues
+from adapters.venue import FLOW_TYPE, live_node, refuse_other_venues
 from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
@@ -76,7 +77,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     config: AppConfig
     models: tuple[Path, ...]
     out: Path
-    keys: Keys | None = None
+    keys: Credentials | None = None
     replay: ReplayControl | None = None
     ready: Callable[[], None] = lambda: None
     progress: Callable[[int], None] = lambda _: None
