@@ -7,9 +7,12 @@ trading), ``method``, ``path`` and ``params.<name>``; an event has ``channel`` (
 
 import asyncio
 import copy
+import os
 import random
+import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -28,7 +31,9 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     ``kind`` as in `venue.fault_kinds.KINDS`; ``skip`` matches pass before it begins, ``count`` are hit (None: all),
     each with ``probability`` by ``seed``; it lives for ``seconds`` (None: until removed). ``delay_ms`` to wait,
-    ``skew_ms`` of the clock; ``status``, ``code``, ``msg``, ``retry_after`` change the answer of the kind.
+    ``skew_ms`` of the clock; ``pid`` of the process that a ``kill_...`` ends by SIGKILL: before a request is carried
+    out, after it but before the answer, or before an event is sent; ``status``, ``code``, ``msg``, ``retry_after``
+    change the answer of the kind.
     """
 
     kind: str
@@ -40,6 +45,7 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     seconds: float | None = None
     delay_ms: float = 0.0
     skew_ms: int = 0
+    pid: int = 0
     status: int | None = None
     code: int | None = None
     msg: str | None = None
@@ -48,6 +54,8 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind {self.kind!r} is unknown: one of {', '.join(sorted(KINDS))}")
+        if self.kind.startswith("kill") and self.pid <= 1:
+            raise ValueError(f"pid is {self.pid}: name the process that {self.kind} ends")
 
 
 class _Armed:
@@ -72,6 +80,9 @@ class _Armed:
         if self.seen <= rule.skip or self._chance.random() >= rule.probability:
             return False
         self.hits += 1
+        if rule.pid:
+            with suppress(ProcessLookupError):
+                os.kill(rule.pid, signal.SIGKILL)
         return True
 
     def alive(self) -> bool:
@@ -148,13 +159,13 @@ class Faults:
                 self._held.setdefault(channel, []).extend(sent)
                 return []
         if subject.get("e") == "kline":
-            for armed in self._of("kline", subject):
-                sent = [pair for wait, what in sent for pair in self._spoilt(channel, armed.rule.kind, wait, what)]
+            sent = self._spoilt(subject, sent)
         return sent + self._held.pop(channel, []) if sent else sent
 
     def accepts(self, channel: str) -> bool:
         """Whether a new connection is taken."""
-        return not any(True for _ in self._of("accept", {"channel": channel}))
+        subject = {"channel": channel}
+        return not (self._of("accept", subject) or (channel != "rest" and self._of("socket", subject)))
 
     def clock_skew_ms(self) -> int:
         """Milliseconds by which the exchange's clock is ahead."""
@@ -164,16 +175,23 @@ class Faults:
         armed = [each for each in self._armed.values() if place in KINDS[each.rule.kind]]
         return [each for each in armed if each.strikes(subject)]
 
-    def _spoilt(self, channel: str, kind: str, wait: float, event: dict[str, Any]) -> Sent:
-        """Return what becomes of a kline event."""
-        if kind == "kline_missing":
-            return []
-        if kind == "kline_duplicate":
-            return [(wait, event), (wait, event)]
-        if kind == "kline_out_of_order":
-            self._held.setdefault(channel, []).append((wait, event))
-            return []
-        return [(wait, {**event, "k": KLINES[kind](dict(event["k"]))})]
+    def _spoilt(self, subject: Mapping[str, Any], sent: Sent) -> Sent:
+        """Return what becomes of a kline event; one that is out of order waits for the next closed one of its kind."""
+        kline = subject["k"]
+        place = f"{kline['s']} {kline['i']}"
+        waiting = self._held.pop(place, []) if kline["x"] else []
+        for armed in self._of("kline", subject):
+            kind = armed.rule.kind
+            if kind == "kline_missing":
+                sent = []
+            elif kind == "kline_duplicate":
+                sent = [*sent, *sent]
+            elif kind == "kline_out_of_order":
+                self._held.setdefault(place, []).extend(sent)
+                sent = []
+            else:
+                sent = [(wait, {**what, "k": KLINES[kind](dict(what["k"]))}) for wait, what in sent]
+        return sent + waiting
 
 
 def _subject(call: Call) -> dict[str, Any]:

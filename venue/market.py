@@ -42,6 +42,11 @@ class Form(NamedTuple):
         """Write a quantity."""
         return f"{value:.{self.size_decimals}f}"
 
+    def flow(self, value: float) -> str:
+        """Write a taker volume: history may know it more finely than the lot, and it must come back as it was."""
+        text = f"{value:.{self.size_decimals}f}"
+        return text if float(text) == value else f"{value:.8f}"
+
 
 class SymbolMarket:
     """The public side of one symbol.

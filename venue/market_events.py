@@ -35,7 +35,7 @@ def kline_row(form: Form, bar: Bar, interval: str) -> list[Any]:
         bar.open_ms + INTERVALS_MS[interval] - 1,
         f"{bar.quote_volume:.{_QUOTE_DECIMALS}f}",
         bar.trades,
-        form.size(bar.taker_buy),
+        form.flow(bar.taker_buy),
         f"{bar.taker_quote:.{_QUOTE_DECIMALS}f}",
         "0",
     ]
@@ -62,7 +62,7 @@ def kline_event(form: Form, bar: Bar, interval: str, time_ms: int, trade_id: int
             "n": bar.trades,
             "x": closed,
             "q": f"{bar.quote_volume:.{_QUOTE_DECIMALS}f}",
-            "V": form.size(bar.taker_buy),
+            "V": form.flow(bar.taker_buy),
             "Q": f"{bar.taker_quote:.{_QUOTE_DECIMALS}f}",
             "B": "0",
         },

@@ -123,7 +123,8 @@ def started_venue(params: VenueParams) -> Iterator[RunningVenue]:
         child.stdin.flush()
         line = child.stdout.readline()
         if not line:
-            raise FeedError(f"the venue did not start: {child.stderr.read().strip() or 'no word why'}")
+            said = child.stderr.read().strip() or "no word why"
+            raise FeedError(f"the venue did not start: {said.splitlines()[-1]}")
         ready: dict[str, Any] = json.loads(line)
         control = ControlClient(ready["url"], token)
         try:
