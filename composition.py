@@ -17,6 +17,7 @@ from core.features import Window, feature_spec
 from core.protocols import FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
 from core.timekeeping import EngineTime
 from core.trader import TraderParams
+from core.venue_words import VenueDesk
 from core.witness import Witness
 from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
@@ -32,7 +33,8 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     ``policies`` and ``windows`` (fed with the history before the first decision) by instrument; ``models`` that arrive
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
-    unless a live node is fed with history.
+    unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all;
+    ``violated`` is told each violated invariant beside the breaker, None: a run with one is a failed run.
     """
 
     policies: Mapping[str, Policy]
@@ -46,6 +48,8 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     progress: Callable[[int], None]
     trade_from_ns: int
     time: Timekeeper = msgspec.field(default_factory=EngineTime)
+    venue: VenueDesk | None = None
+    violated: Callable[[str], None] | None = None
 
 
 class Components(NamedTuple):
@@ -136,7 +140,7 @@ def _strategy(config: AppConfig, info: InstrumentInfo, number: int, witness: Wit
         decision=config.decision_params(),
         orders=config.orders.params(config.execution.style),
     )
-    params = RLStrategyParams(trader=trader, lot=str(info.lot))
+    params = RLStrategyParams(trader=trader, lot=str(info.lot), fee=config.cost_params().taker)
     return RLStrategy(params, journal=witness, faults=outside.faults, store=outside.store, time=outside.time)
 
 
@@ -157,7 +161,8 @@ def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witnes
         decision_ns=decision_ns,
     )
     faults = outside.faults
-    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report, time=outside.time)
+    violated = outside.violated or faults.report
+    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=violated, time=outside.time)
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Slicer:

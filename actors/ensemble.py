@@ -16,11 +16,15 @@ from core.faults import Faults, guarded, recorded
 from core.features import OPEN, FeatureSpec, Window
 from core.messages import (
     Alert,
+    ClosedBar,
+    FundingSettled,
     Mark,
     PositionState,
     RiskState,
     Signal,
     alert_topic,
+    bar_topic,
+    funding_topic,
     mark_topic,
     position_topic,
     risk_topic,
@@ -125,24 +129,45 @@ class EnsembleActor(DataActor):
         """Subscribe to bars, funding and the state of the account."""
         self.subscribe_bars(BarType.from_str(self._params.bar_type))
         self.subscribe_funding_rates(InstrumentId.from_str(self._params.instrument_id))
+        self.subscribe_topic(bar_topic(self._params.instrument_id), self._on_closed_bar)
+        self.subscribe_topic(funding_topic(self._params.instrument_id), self._on_settled)
         self.subscribe_topic(risk_topic(), self._on_risk)
         self.subscribe_topic(position_topic(self._params.instrument_id), self._on_position)
 
     @guarded
     def on_bar(self, bar: Bar) -> None:
-        """Append a closed base bar; at the close of a decision bar, vote."""
+        """Append a closed base bar whose taker flow is known; where it is not told yet, the bar comes once more."""
         ts_close = bar.ts_init
-        closed = self._window.append(
-            ts_close,
-            bar.open.raw / FIXED_SCALE,
-            bar.high.raw / FIXED_SCALE,
-            bar.low.raw / FIXED_SCALE,
-            bar.close.raw / FIXED_SCALE,
-            bar.volume.raw / FIXED_SCALE,
-            self._flow.taker_buy(self._params.instrument_id, ts_close),
-        )
+        flow = self._flow.taker_buy(self._params.instrument_id, ts_close)
+        if flow is not None:
+            self._take(
+                ts_close,
+                bar.open.raw / FIXED_SCALE,
+                bar.high.raw / FIXED_SCALE,
+                bar.low.raw / FIXED_SCALE,
+                bar.close.raw / FIXED_SCALE,
+                bar.volume.raw / FIXED_SCALE,
+                flow,
+            )
+
+    @guarded
+    def _on_closed_bar(self, message: object) -> None:
+        if isinstance(message, ClosedBar):
+            bar = message
+            self._take(bar.ts_close, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.taker_buy)
+
+    @guarded
+    def _on_settled(self, message: object) -> None:
+        if isinstance(message, FundingSettled):
+            self._window.set_funding(message.rate)
+
+    def _take(
+        self, ts_close: int, open_: float, high: float, low: float, close: float, volume: float, flow: float
+    ) -> None:
+        """Append a closed base bar; at the close of a decision bar, vote."""
+        closed = self._window.append(ts_close, open_, high, low, close, volume, flow)
         if closed != OPEN and self._window.ts_close == ts_close and ts_close >= self._params.trade_from_ns:
-            mark = Mark(self._params.instrument_id, ts_close, bar.close.raw / FIXED_SCALE)
+            mark = Mark(self._params.instrument_id, ts_close, close)
             self._warn(self._members.seat(ts_close))
             self.publish_message(mark_topic(), mark)
             if self._window.ready:
@@ -151,13 +176,13 @@ class EnsembleActor(DataActor):
                 self.publish_message(self._topic, self._signal(ts_close, _NO_TALLY, _NO_VOTES, ""))
             self._progress(ts_close)
         elif self._position is not None and self._position.committed_lots != 0:
-            mark = Mark(self._params.instrument_id, ts_close, bar.close.raw / FIXED_SCALE, decision=False)
+            mark = Mark(self._params.instrument_id, ts_close, close, decision=False)
             self.publish_message(mark_topic(), mark)
 
     @guarded
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
-        """Take the newest funding rate into the features."""
-        if str(funding_rate.instrument_id) == self._params.instrument_id:
+        """Take a settled funding rate into the features; one that says when it will be settled is an estimate."""
+        if funding_rate.next_funding_ns is None and str(funding_rate.instrument_id) == self._params.instrument_id:
             self._window.set_funding(float(funding_rate.rate))
 
     @recorded

@@ -19,6 +19,7 @@ from configs.position import Exits, Sizing
 from configs.risk import Risk
 from configs.section import SAFER_IS_HIGHER, Section, shown
 from configs.serving import Serving
+from configs.venue import Venue
 from core.bars import INTERVALS_NS
 from core.causes import BreakerParams
 from core.costs import CostParams
@@ -159,6 +160,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     environment: str
     market: Market
+    venue: Venue
     catalog: Catalog
     download: Download
     ensemble: Ensemble
@@ -235,7 +237,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
-        Market, Catalog, Download, Ensemble, Sizing, Exits, Risk,
+        Market, Venue, Catalog, Download, Ensemble, Sizing, Exits, Risk,
         Breaker, Serving, Execution, Orders, Invariants, Costs, Backtest, Sample,
     )
 }  # fmt: skip
