@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors.ensemble import EnsembleActor, EnsembleParams
+from actors.liveness import LivenessActor, LivenessParams
 from actors.members import Members, MembersParams
 from actors.monitor import Monitor, MonitorParams, WatchedInstrument
 from actors.risk import RiskActor
@@ -14,8 +15,8 @@ from configs.schema import AppConfig
 from core.bars import bar_type, interval_ns
 from core.faults import Faults
 from core.features import Window, feature_spec
-from core.protocols import FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
-from core.timekeeping import EngineTime
+from core.protocols import ClockWatch, FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
+from core.timekeeping import EngineTime, SameClock
 from core.trader import TraderParams
 from core.venue_words import VenueDesk
 from core.witness import Witness
@@ -34,6 +35,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
     unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all;
+    ``venue_clock``: how far ours is off; ``streams``: what comes in comes by streams, which are watched.
     ``violated`` is told each violated invariant beside the breaker, None: a run with one is a failed run.
     """
 
@@ -49,6 +51,8 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     trade_from_ns: int
     time: Timekeeper = msgspec.field(default_factory=EngineTime)
     venue: VenueDesk | None = None
+    venue_clock: ClockWatch = msgspec.field(default_factory=SameClock)
+    streams: bool = False
     violated: Callable[[str], None] | None = None
 
 
@@ -89,6 +93,7 @@ def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outs
         actors=(
             _monitor(config, infos, witness, outside),
             risk,
+            *_liveness(config, infos, witness, outside),
             *(_ensemble(config, i, outside) for i in infos),
         ),
         exec_algorithms=() if config.execution.style == "market" else (_slicer(config, infos, outside),),
@@ -109,6 +114,7 @@ def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> Ense
         max_holding_bars=config.exits.max_holding_bars,
         decision_ns=interval_ns(spec.decision_interval),
         expiry_bars=config.serving.signal_expiry_bars,
+        vote_ns=round(config.live.vote_ms * 1e6),
         trade_from_ns=outside.trade_from_ns,
     )
     members = MembersParams(
@@ -163,6 +169,33 @@ def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witnes
     faults = outside.faults
     violated = outside.violated or faults.report
     return Monitor(params, witness=witness, journal=witness, faults=faults, violated=violated, time=outside.time)
+
+
+def _liveness(
+    config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside
+) -> tuple[LivenessActor, ...]:
+    """Return what watches over the streams, where there are any: history has none."""
+    if not outside.streams:
+        return ()
+    live, base = config.live, config.market.base_interval
+    params = LivenessParams(
+        lots={info.id: str(info.lot) for info in infos},
+        closes={info.id: outside.windows[info.id].last_ns for info in infos},
+        limits=live.limits(base_ns=interval_ns(base)),
+        check_ns=round(live.check_seconds * 1e9),
+        position_ns=round(live.position_seconds * 1e9),
+        lag_ns=round(live.lag_ms * 1e6),
+        blind_ns=round(live.blind_minutes * 6e10),
+    )
+    actor = LivenessActor(
+        params,
+        venue=outside.venue,
+        clock=outside.venue_clock,
+        time=outside.time,
+        journal=witness,
+        faults=outside.faults,
+    )
+    return (actor,)
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Slicer:

@@ -40,6 +40,7 @@ from adapters.rest_history import RestHistory
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
 from adapters.venue import FLOW_TYPE, Keys, live_node, refuse_other_venues
+from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
 from composition import CURRENCY, Components, Outside, components
@@ -130,7 +131,12 @@ def run_live(live: Live) -> dict[str, Any]:
         artifacts = [load_checked(path, spec=spec) for path in live.models]
         if config.ensemble.quorum > len(artifacts):
             raise UsageError(f"ensemble.quorum: {config.ensemble.quorum} of {len(artifacts)} models can never vote")
-        store = stack.enter_context(StateKeeper(_store(config)))
+        keeper = StateKeeper(
+            _store(config),
+            wait_seconds=config.live.save_ms / 1e3,
+            retry_seconds=config.live.save_retry_seconds,
+        )
+        store = stack.enter_context(keeper)
         rest_time = ReplayTime(live.replay.market_ns - time.time_ns()) if live.replay is not None else EngineTime()
         market_ns = lambda: rest_time.now_ns(time.time_ns())  # noqa: E731 - the one clock of all below
         web = stack.enter_context(Web(retries=2, backoff_seconds=0.5, timeout_seconds=5.0))
@@ -144,6 +150,7 @@ def run_live(live: Live) -> dict[str, Any]:
         recorder = RunRecorder(live.out)
         folder = live.models[0].parent
         watch = ModelWatch(folder, lambda path: load_checked(path, spec=spec), known=live.models)
+        beside = stack.enter_context(watch_venue(config, infos, live.keys))
         outside = Outside(
             policies={info.id: OnnxEnsemble(artifacts) for info in infos},
             windows=windows,
@@ -156,6 +163,9 @@ def run_live(live: Live) -> dict[str, Any]:
             progress=_Progress(live, store, windows),
             trade_from_ns=0,
             time=rest_time,
+            venue=beside.desk,
+            venue_clock=beside.clock,
+            streams=True,
             violated=lambda _: None,  # the breaker has tripped, and a person is told; exits and stops go on
         )
         parts = components(config, infos, outside)

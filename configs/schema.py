@@ -14,6 +14,7 @@ from msgspec import Meta
 from configs.breaker import Breaker
 from configs.execution import Execution
 from configs.invariants import Invariants
+from configs.live import Live
 from configs.orders import Orders
 from configs.position import Exits, Sizing
 from configs.risk import Risk
@@ -172,6 +173,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     execution: Execution
     orders: Orders
     invariants: Invariants
+    live: Live
     costs: Costs
     backtest: Backtest
     sample: Sample
@@ -238,7 +240,7 @@ SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
         Market, Venue, Catalog, Download, Ensemble, Sizing, Exits, Risk,
-        Breaker, Serving, Execution, Orders, Invariants, Costs, Backtest, Sample,
+        Breaker, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
     )
 }  # fmt: skip
 """The sections of `AppConfig` by name, in order."""
