@@ -26,6 +26,7 @@ from nautilus_trader.live import LiveNode
 import cli
 import configs
 from actors.feed import BarFeed, FeedParams
+from actors.listener import SessionListener
 from actors.pacer import Pacer, PacerParams
 from actors.stopper import Stopper, StopperParams, StopRequest
 from adapters.backfill import RestBackfill
@@ -33,10 +34,12 @@ from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
 from adapters.model_watch import ModelWatch
 from adapters.onnx_policy import OnnxEnsemble, load_checked
-from adapters.recorder import RunRecorder
+from adapters.program import program
 from adapters.replay_steps import VenueSteps
 from adapters.report import summarise
 from adapters.rest_history import RestHistory
+from adapters.session_record import SessionRecord
+from adapters.session_view import refresh_view
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
 from adapters.venue import FLOW_TYPE, Keys, live_node, refuse_other_venues
@@ -146,8 +149,14 @@ def run_live(live: Live) -> dict[str, Any]:
         warm_up = WarmUp(rest, catalog, store, live.replay.market_ns if live.replay is not None else time.time_ns())
         windows = {info.id: warm_window(spec, info, warm_up) for info in infos}
         warmed = time.perf_counter()
-        live.out.mkdir(parents=True, exist_ok=True)
-        recorder = RunRecorder(live.out)
+        header = {
+            "session_id": live.out.name,
+            "environment": config.environment,
+            "instruments": config.market.instruments,
+            "config_hash": configs.config_hash(config),
+            "program": program(),
+        }
+        record = stack.enter_context(SessionRecord(live.out, config.record, header))
         folder = live.models[0].parent
         watch = ModelWatch(folder, lambda path: load_checked(path, spec=spec), known=live.models)
         beside = stack.enter_context(watch_venue(config, infos, live.keys))
@@ -157,7 +166,7 @@ def run_live(live: Live) -> dict[str, Any]:
             flow=_FlowWithBars(),
             models=stack.enter_context(watch),
             store=store,
-            journal=recorder,
+            journal=record,
             faults=faults,
             clock=time.perf_counter_ns,
             progress=_Progress(live, store, windows),
@@ -167,6 +176,7 @@ def run_live(live: Live) -> dict[str, Any]:
             venue_clock=beside.clock,
             streams=True,
             violated=lambda _: None,  # the breaker has tripped, and a person is told; exits and stops go on
+            listener=SessionListener(record),
         )
         parts = components(config, infos, outside)
         backfill = RestBackfill(
@@ -189,7 +199,8 @@ def run_live(live: Live) -> dict[str, Any]:
         try:
             runner.run()
         finally:
-            recorder.close()
+            record.close()
+            refresh_view(live.out)
             with suppress(StateError):
                 for name, window in windows.items():
                     keep_window(store, name, window)

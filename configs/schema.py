@@ -17,6 +17,7 @@ from configs.invariants import Invariants
 from configs.live import Live
 from configs.orders import Orders
 from configs.position import Exits, Sizing
+from configs.record import Record
 from configs.risk import Risk
 from configs.section import SAFER_IS_HIGHER, Section, shown
 from configs.serving import Serving
@@ -163,6 +164,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     market: Market
     venue: Venue
     catalog: Catalog
+    record: Record
     download: Download
     ensemble: Ensemble
     sizing: Sizing
@@ -239,7 +241,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
-        Market, Venue, Catalog, Download, Ensemble, Sizing, Exits, Risk,
+        Market, Venue, Catalog, Record, Download, Ensemble, Sizing, Exits, Risk,
         Breaker, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
     )
 }  # fmt: skip
