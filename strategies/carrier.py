@@ -250,6 +250,7 @@ class Carrier(Strategy):
                 event,
                 side="BUY" if command.side > 0 else "SELL",
                 purpose=command.purpose,
+                commission=command.commission,
                 arrival_price=command.arrival_price,
                 exit_code=command.exit_code,
                 lots_after=command.lots_after,
