@@ -3,6 +3,8 @@
 Theory of operation. In backtest and in production the engine's clock is market time. Where history is replayed at a
 live node, a bar takes as long as the node needs and no longer: within a bar market time runs with the engine's clock,
 between bars it jumps. `ReplayTime.jump` lets every alarm ring that is due on the way, in order and each at its time.
+What is set meanwhile waits for its whole time after the jump: no answer can come during one, so that a time-out that
+ran out in it would be none.
 """
 
 from collections.abc import Callable
@@ -80,6 +82,7 @@ class ReplayTime:
         self._offset_ns = offset_ns
         self._alarms: dict[tuple[int, str], _Alarm] = {}
         self._set = 0
+        self._target_ns = 0
 
     def now_ns(self, engine_ns: int) -> int:
         """Return market time at a time of the engine's clock."""
@@ -91,6 +94,8 @@ class ReplayTime:
 
     def alarm(self, clock: Any, name: str, market_ns: int, ring: Ring) -> None:
         """Have an alarm ring once; one of the same clock and name is void."""
+        if self._target_ns:
+            market_ns += self._target_ns - self.now_ns(clock.timestamp_ns())
         self._keep(_Alarm(clock, name, market_ns, ring, 0, 0))
 
     def every(self, clock: Any, name: str, interval_ns: int, ring: Ring) -> None:
@@ -100,13 +105,14 @@ class ReplayTime:
 
     def jump(self, engine_ns: int, market_ns: int) -> None:
         """Make it so late in the market, after every alarm that is due until then has rung."""
+        self._target_ns = market_ns
         while self._alarms:
             alarm = min(self._alarms.values(), key=lambda one: (one.due_ns, one.number))
             if alarm.due_ns > market_ns:
                 break
             self._offset_ns = max(self._offset_ns, alarm.due_ns - engine_ns)
             self._ring(alarm)
-        self._offset_ns = market_ns - engine_ns
+        self._target_ns, self._offset_ns = 0, market_ns - engine_ns
         for alarm in self._alarms.values():
             self._wind(alarm)
 

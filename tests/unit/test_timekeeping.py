@@ -59,11 +59,13 @@ def test_a_jump_rings_what_is_due_on_the_way_in_order_and_each_at_its_time():
     assert [name for name, *_ in rung] == ["a", "b", "late"], "what rang does not ring again"
 
 
-def test_what_an_alarm_sets_rings_in_the_same_jump():
+def test_a_time_out_that_is_set_during_a_jump_waits_its_whole_time_after_it():
     time, clock, rung = ReplayTime(), Clock(), []
     time.alarm(clock, "first", 2_000, lambda ts: ringing(time, clock, rung, "second", ts + 500))
     time.jump(clock.now, 3_000)
-    assert rung == [("second", 2_500, 2_500)]
+    assert rung == []
+    clock.run(clock.now + 500)
+    assert rung == [("second", 3_500, 3_500)]
 
 
 def test_an_alarm_that_no_jump_reaches_rings_by_the_engine_clock_at_the_new_offset():
