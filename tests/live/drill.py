@@ -65,7 +65,7 @@ def drilled(
         try:
             while during is not None and node.poll() is None and not during(venue.control, venue.control.state()):
                 time.sleep(0.01)
-            output, _ = node.communicate(timeout=240)
+            output, _ = node.communicate(timeout=120)
         finally:
             if node.poll() is None:
                 node.kill()
