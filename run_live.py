@@ -197,7 +197,8 @@ def run_live(live: Live) -> dict[str, Any]:
         if live.replay is not None:
             assert isinstance(rest_time, ReplayTime)
             steps = host(VenueSteps(live.replay.following))
-            node.add_actor(runner.pacer(infos, lambda: feed.complete and at_rest(), rest_time, steps, faults))
+            done = lambda: feed.complete and at_rest() and (beside.desk is None or beside.desk.idle)  # noqa: E731
+            node.add_actor(runner.pacer(infos, done, rest_time, steps, faults))
         node.add_actor(feed)
         parts.join(node)
         node.add_actor(runner.stopper(infos, parts, faults))
