@@ -395,7 +395,7 @@ def _at_rest(parts: Components) -> Callable[[], bool]:
     """Return a look at whether any order waits for an answer."""
 
     def look() -> bool:
-        return all(strategy.trader.desk.orders.wake_ns() == 0 for strategy in parts.strategies)
+        return all(strategy.at_rest for strategy in parts.strategies)
 
     return look
 
