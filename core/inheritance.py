@@ -132,6 +132,7 @@ def inherit(
     _hold(desk, lots, entry_price, now_ns)
     if lots != 0 and not known and desk.params.orders.inherited == "flatten":
         desk.want_flat(INHERITED)
+    desk.protection.bare_since_ns = 0  # how long it was bare before, a snapshot may not know; it counts from here on
     desk.settle(now_ns, out)
     out += [*written, desk.published(now_ns)]
     return tuple(out)
