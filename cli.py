@@ -30,7 +30,10 @@ COMMANDS = {
     "select": "hold a study to the golden rule and choose an ensemble",
     "models": "list, show, compare and verify artifacts",
     "backtest": "replay a range of the catalog and write a report",
+    "live": "trade on paper, demo, testnet or mainnet",
     "journal": "say why an order was sent, or why none was",
+    "parity": "take every decision of a session again and name the first cause of a difference",
+    "sessions": "list recorded sessions",
     "breaker": "show, trip and re-arm the circuit breaker",
     "venue": "run a stand-in exchange on this machine",
 }

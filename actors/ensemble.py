@@ -16,11 +16,15 @@ from core.faults import Faults, guarded, recorded
 from core.features import OPEN, FeatureSpec, Window
 from core.messages import (
     Alert,
+    ClosedBar,
+    FundingSettled,
     Mark,
     PositionState,
     RiskState,
     Signal,
     alert_topic,
+    bar_topic,
+    funding_topic,
     mark_topic,
     position_topic,
     risk_topic,
@@ -40,7 +44,8 @@ class EnsembleParams(msgspec.Struct, frozen=True, kw_only=True):
     """What one ensemble actor works on.
 
     ``lot`` base asset a lot; ``expiry_bars`` decision bars (of ``decision_ns``) after which a signal is void;
-    ``trade_from_ns`` the first decision close (bars before it only warm the window up).
+    ``vote_ns`` in which the models must vote, or their votes do not count; ``trade_from_ns`` the first decision close
+    (bars before it only warm the window up).
     """
 
     instrument_id: str
@@ -51,6 +56,7 @@ class EnsembleParams(msgspec.Struct, frozen=True, kw_only=True):
     max_holding_bars: int
     decision_ns: int
     expiry_bars: int
+    vote_ns: int
     trade_from_ns: int = 0
 
 
@@ -125,24 +131,45 @@ class EnsembleActor(DataActor):
         """Subscribe to bars, funding and the state of the account."""
         self.subscribe_bars(BarType.from_str(self._params.bar_type))
         self.subscribe_funding_rates(InstrumentId.from_str(self._params.instrument_id))
+        self.subscribe_topic(bar_topic(self._params.instrument_id), self._on_closed_bar)
+        self.subscribe_topic(funding_topic(self._params.instrument_id), self._on_settled)
         self.subscribe_topic(risk_topic(), self._on_risk)
         self.subscribe_topic(position_topic(self._params.instrument_id), self._on_position)
 
     @guarded
     def on_bar(self, bar: Bar) -> None:
-        """Append a closed base bar; at the close of a decision bar, vote."""
+        """Append a closed base bar whose taker flow is known; where it is not told yet, the bar comes once more."""
         ts_close = bar.ts_init
-        closed = self._window.append(
-            ts_close,
-            bar.open.raw / FIXED_SCALE,
-            bar.high.raw / FIXED_SCALE,
-            bar.low.raw / FIXED_SCALE,
-            bar.close.raw / FIXED_SCALE,
-            bar.volume.raw / FIXED_SCALE,
-            self._flow.taker_buy(self._params.instrument_id, ts_close),
-        )
+        flow = self._flow.taker_buy(self._params.instrument_id, ts_close)
+        if flow is not None:
+            self._take(
+                ts_close,
+                bar.open.raw / FIXED_SCALE,
+                bar.high.raw / FIXED_SCALE,
+                bar.low.raw / FIXED_SCALE,
+                bar.close.raw / FIXED_SCALE,
+                bar.volume.raw / FIXED_SCALE,
+                flow,
+            )
+
+    @guarded
+    def _on_closed_bar(self, message: object) -> None:
+        if isinstance(message, ClosedBar):
+            bar = message
+            self._take(bar.ts_close, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.taker_buy)
+
+    @guarded
+    def _on_settled(self, message: object) -> None:
+        if isinstance(message, FundingSettled):
+            self._window.set_funding(message.rate)
+
+    def _take(
+        self, ts_close: int, open_: float, high: float, low: float, close: float, volume: float, flow: float
+    ) -> None:
+        """Append a closed base bar; at the close of a decision bar, vote."""
+        closed = self._window.append(ts_close, open_, high, low, close, volume, flow)
         if closed != OPEN and self._window.ts_close == ts_close and ts_close >= self._params.trade_from_ns:
-            mark = Mark(self._params.instrument_id, ts_close, bar.close.raw / FIXED_SCALE)
+            mark = Mark(self._params.instrument_id, ts_close, close)
             self._warn(self._members.seat(ts_close))
             self.publish_message(mark_topic(), mark)
             if self._window.ready:
@@ -151,13 +178,13 @@ class EnsembleActor(DataActor):
                 self.publish_message(self._topic, self._signal(ts_close, _NO_TALLY, _NO_VOTES, ""))
             self._progress(ts_close)
         elif self._position is not None and self._position.committed_lots != 0:
-            mark = Mark(self._params.instrument_id, ts_close, bar.close.raw / FIXED_SCALE, decision=False)
+            mark = Mark(self._params.instrument_id, ts_close, close, decision=False)
             self.publish_message(mark_topic(), mark)
 
     @guarded
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
-        """Take the newest funding rate into the features."""
-        if str(funding_rate.instrument_id) == self._params.instrument_id:
+        """Take a settled funding rate into the features; one that says when it will be settled is an estimate."""
+        if funding_rate.next_funding_ns is None and str(funding_rate.instrument_id) == self._params.instrument_id:
             self._window.set_funding(float(funding_rate.rate))
 
     @recorded
@@ -179,6 +206,10 @@ class EnsembleActor(DataActor):
         levels, confidences = self._policy.vote(self._observation)
         latency_ns = self._clock() - began
         result = tally(levels, confidences, members.weights, self._params.tally)
+        if latency_ns > self._params.vote_ns:
+            text = f"{self._params.instrument_id}: the votes took {latency_ns / 1e6:.0f} ms: they do not count"
+            self._warn((Alert("ensemble", "warning", text, ts_event),))
+            result = _NO_TALLY
         votes = Votes(
             tuple(levels.tolist()), tuple(confidences.tolist()), members.names, tuple(members.weights.tolist())
         )

@@ -1,12 +1,13 @@
 """Who votes: the models of one instrument's ensemble, as they arrive, rise and go out between two decisions."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from core.errors import AutotradeError
+from core.errors import AutotradeError, StateError
 from core.messages import Alert
 from core.protocols import Journal, ModelSource, Offer, Policy, StateStore
 from core.serving import REFUSED, Change, Roster, RosterState, ServingParams
@@ -121,7 +122,8 @@ class Members:
             self._building = wanted
             self._policy.prepare([self._contents[sha256] for sha256 in wanted])
         if self._store is not None:
-            self._store.save(self._key, msgspec.json.encode(self._roster.snapshot()))
+            with suppress(StateError):  # what was learned is learned again; others say that the store fails
+                self._store.put(self._key, msgspec.json.encode(self._roster.snapshot()))
         return self._alerts
 
     def _take(self, offer: Offer, ts_event: int) -> None:

@@ -13,10 +13,12 @@ from core.breaker import ACTIVE, STATES
 from core.causes import BreakerClocks, BreakerParams, Change, Step, flattening, trading_state
 from core.errors import StateError
 from core.faults import Faults, guarded, recorded
+from core.listening import asked
 from core.messages import (
     Alert,
     Evaluated,
     Flatten,
+    FundingSettled,
     Mark,
     OrderOutcome,
     PositionState,
@@ -26,6 +28,7 @@ from core.messages import (
     alert_topic,
     evaluated_topic,
     flatten_topic,
+    funding_topic,
     mark_topic,
     outcome_topic,
     position_topic,
@@ -133,6 +136,7 @@ class RiskActor(DataActor):
         self.subscribe_topic(outcome_topic(), self._on_outcome)
         for instrument in self._bar_types:
             self.subscribe_funding_rates(InstrumentId.from_str(instrument))
+            self.subscribe_topic(funding_topic(instrument), self._on_settled)
             self.subscribe_topic(position_topic(instrument), self._on_position)
         self._take_requests(self._now())
         self._time.every(self.clock, "breaker", self._clocks.mark_interval_ns, self._on_timer)
@@ -153,16 +157,31 @@ class RiskActor(DataActor):
 
     @recorded
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
-        """Book what a held position pays or receives; the venue books it by itself, after this bar's decision."""
+        """Book what a held position pays or receives; the venue books it by itself, after this bar's decision.
+
+        A rate that says when it will be settled is an estimate.
+        """
         instrument = str(funding_rate.instrument_id)
-        if instrument not in self._books.held():
+        if funding_rate.next_funding_ns is not None or instrument not in self._books.held():
             return
-        price = self.cache.price(funding_rate.instrument_id, PriceType.MID)
-        if price is None:
-            raise RuntimeError(f"funding of {instrument} cannot be written down: no quote of it has been seen")
-        rate = float(funding_rate.rate)
-        amount = self._books.fund(instrument, funding_rate.ts_event, price.as_double(), rate)
-        row = {"ts_event": funding_rate.ts_event, "instrument_id": instrument, "rate": rate, "amount": amount}
+        rate, price = float(funding_rate.rate), self._middle(instrument)
+        self._fund(FundingSettled(instrument, funding_rate.ts_event, rate, price))
+
+    @recorded
+    def _on_settled(self, message: object) -> None:
+        if isinstance(message, FundingSettled) and message.instrument_id in self._books.held():
+            self._fund(message)
+
+    def _fund(self, settled: FundingSettled) -> None:
+        amount = self._books.fund(
+            settled.instrument_id, settled.ts_event, settled.price, settled.rate, booked=settled.booked
+        )
+        row = {
+            "ts_event": settled.ts_event,
+            "instrument_id": settled.instrument_id,
+            "rate": settled.rate,
+            "amount": amount,
+        }
         self._journal.record("funding", row)
 
     @recorded
@@ -248,7 +267,7 @@ class RiskActor(DataActor):
         if step.state is self._state:
             return False
         self._state = step.state
-        changes = step.changes + self._kept(ts)
+        changes = step.changes + self._kept(ts, durable=bool(step.changes))
         self._level = trading_state(self._state)
         day, risk = self._state.day, self._params.risk
         highest = max(day.high_water_mark * (1.0 - risk.daily_drawdown), day.peak * (1.0 - risk.total_drawdown))
@@ -257,12 +276,15 @@ class RiskActor(DataActor):
             self._tell(change, ts)
         return bool(changes)
 
-    def _kept(self, ts: int) -> tuple[Change, ...]:
-        """Save the state; where that fails nothing is opened until it succeeds."""
+    def _kept(self, ts: int, *, durable: bool = True) -> tuple[Change, ...]:
+        """Save the state, at once where it changed; where that fails nothing is opened until it succeeds."""
         if self._store is None:
             return ()
         try:
-            self._store.save(STATE_KEY, encoded(self._state))
+            if durable:
+                self._store.save(STATE_KEY, encoded(self._state))
+            else:
+                self._store.put(STATE_KEY, encoded(self._state))
         except Exception as error:  # noqa: BLE001 - whatever a store raises, trading goes on reduced
             step = tripped(self._state, "state_store", str(error), ts, self._params)
             self._state = step.state
@@ -347,12 +369,21 @@ class RiskActor(DataActor):
         """Return the prices of a mark: its own close, and the others' last ones."""
         return lambda name: mark.close if name == mark.instrument_id else self._last_close(name)
 
+    @asked
+    def _middle(self, instrument: str) -> float:
+        price = self.cache.price(InstrumentId.from_str(instrument), PriceType.MID)
+        if price is None:
+            raise RuntimeError(f"funding of {instrument} cannot be written down: no quote of it has been seen")
+        return float(price.as_double())
+
+    @asked
     def _last_close(self, instrument: str) -> float:
         bar = self.cache.bar(self._bar_types[instrument])
         if bar is None:
             raise RuntimeError(f"a position in {instrument} cannot be marked: no bar of it has been seen")
         return float(bar.close.as_double())
 
+    @asked
     def _last_seen(self, instrument: str) -> int:
         bar = self.cache.bar(self._bar_types[instrument])
         return 0 if bar is None else int(bar.ts_init)
@@ -362,13 +393,16 @@ class RiskActor(DataActor):
 
         The engine copies an account with its whole history at every look, which a decision has no time for.
         """
-        if not self._books.due(ts):
-            return ""
+        return self._books.audit(ts, self._balance()) if self._books.due(ts) else ""
+
+    @asked
+    def _balance(self) -> float:
         account = self.cache.account_for_venue(self._venue)
         if account is None:
             raise RuntimeError(f"no account at {self._venue}")
-        return self._books.audit(ts, float(account.balance_total(self._currency).as_double()))
+        return float(account.balance_total(self._currency).as_double())
 
+    @asked
     def _now(self) -> int:
         return self._time.now_ns(int(self.clock.timestamp_ns()))
 

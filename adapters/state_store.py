@@ -86,6 +86,10 @@ class FileStateStore:
         except OSError as error:
             raise StateError(f"{path}: {error.strerror or error}; the state cannot be kept") from error
 
+    def put(self, key: str, value: bytes) -> None:
+        """Replace the value of a key; this store knows no later."""
+        self.save(key, value)
+
     def _path(self, key: str) -> Path:
         """Return the file of a key."""
         return self._directory / f"{_checked(key)}.state"
@@ -142,6 +146,10 @@ class RedisStateStore:
         except (redis.RedisError, OSError) as error:
             raise StateError(f"{self._name}: {_said(error)}; the state cannot be kept") from None
 
+    def put(self, key: str, value: bytes) -> None:
+        """Replace the value of a key; this store knows no later."""
+        self.save(key, value)
+
 
 class MemoryStateStore:
     """Keeps values as long as it lives itself."""
@@ -156,6 +164,10 @@ class MemoryStateStore:
     def save(self, key: str, value: bytes) -> None:
         """Replace the value of a key."""
         self._values[_checked(key)] = bytes(value)
+
+    def put(self, key: str, value: bytes) -> None:
+        """Replace the value of a key; this store knows no later."""
+        self.save(key, value)
 
 
 def _sealed(value: bytes) -> bytes:

@@ -21,6 +21,7 @@ __all__ = [
     "WriteDecision",
     "WriteFill",
     "WriteOrder",
+    "WritePosition",
 ]
 
 Purpose = Literal["entry", "increase", "reduce", "exit", "stop"]
@@ -101,7 +102,7 @@ class WriteOrder(msgspec.Struct, frozen=True, gc=False):
 
 
 class WriteFill(msgspec.Struct, frozen=True, gc=False):
-    """Write the fill down that was just reported, by its trade id."""
+    """Write the fill down that was just reported, by its trade id; price and commission in quote currency."""
 
     order_id: str
     trade_id: str
@@ -110,6 +111,21 @@ class WriteFill(msgspec.Struct, frozen=True, gc=False):
     arrival_price: float
     exit_code: int
     lots_after: int
+    lots: int
+    price: float
+    commission: float
+    ts_event: int
 
 
-type Command = Submit | Modify | Cancel | Query | Reconcile | Publish | WriteDecision | WriteOrder | WriteFill
+class WritePosition(msgspec.Struct, frozen=True, gc=False):
+    """Write down that the venue's word of what is held was taken over, signed lots, and why."""
+
+    lots: int
+    entry_price: float
+    reason: str
+    ts_event: int
+
+
+type Command = (
+    Submit | Modify | Cancel | Query | Reconcile | Publish | WriteDecision | WriteOrder | WriteFill | WritePosition
+)

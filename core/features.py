@@ -259,6 +259,34 @@ class Window:
         return int(self._state[S.period]) * self._decision_ns
 
     @property
+    def last_ns(self) -> int:
+        """Close of the last base bar taken, ns UTC; 0 before the first."""
+        return int(self._state[S.base_index] * self._state[S.base_ns])
+
+    def snapshot(self) -> bytes:
+        """Return all that the window remembers, for `restore`."""
+        kept = (self.spec.digest, self._state.tobytes(), self.features.tobytes())
+        return msgspec.msgpack.encode(kept)
+
+    def restore(self, kept: bytes) -> None:
+        """Go on from a snapshot, as if there had been no interruption.
+
+        Raises
+        ------
+        ValueError
+            For a snapshot of other features, or none.
+        """
+        try:
+            digest, state, features = msgspec.msgpack.decode(kept, type=tuple[str, bytes, bytes])
+        except msgspec.MsgspecError:
+            raise ValueError("no snapshot of a window") from None
+        if digest != self.spec.digest or len(state) != self._state.nbytes or len(features) != self.features.nbytes:
+            raise ValueError(f"a snapshot of other features: {digest[:12]}, not {self.spec.digest[:12]}")
+        self._state[:] = np.frombuffer(state)
+        self.features[:] = np.frombuffer(features, dtype=np.float32)
+        self._market = None
+
+    @property
     def market(self) -> Market:
         """Market context of the last closed decision bar; to be read at its close, before another rate settles."""
         state = self._state

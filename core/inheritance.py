@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 
-from core.commands import Command, Query
+from core.commands import Command, Query, WritePosition
 from core.desk import Closing, Desk
 from core.exits import INHERITED
 from core.order_states import Event, OrderState
@@ -127,11 +127,13 @@ def inherit(
     if lots != desk.holding.position.lots:
         text = f"{desk.params.instrument_id}: the venue holds {lots} lots, we knew of {desk.holding.position.lots}"
         out.append(desk.alert(text, now_ns))
+    held = lots != 0 or desk.holding.position.lots != 0
+    written = (WritePosition(lots, entry_price, "found at the start", now_ns),) if held else ()
     _hold(desk, lots, entry_price, now_ns)
     if lots != 0 and not known and desk.params.orders.inherited == "flatten":
         desk.want_flat(INHERITED)
     desk.settle(now_ns, out)
-    out.append(desk.published(now_ns))
+    out += [*written, desk.published(now_ns)]
     return tuple(out)
 
 
@@ -143,7 +145,7 @@ def take_over(desk: Desk, lots: int, entry_price: float, now_ns: int) -> tuple[C
     out: list[Command] = [desk.alert(text, now_ns)]
     _hold(desk, lots, entry_price, now_ns)
     desk.settle(now_ns, out)
-    out.append(desk.published(now_ns))
+    out += [WritePosition(lots, entry_price, "the venue's word", now_ns), desk.published(now_ns)]
     return tuple(out)
 
 

@@ -7,9 +7,11 @@ import msgspec
 
 __all__ = [
     "Alert",
+    "ClosedBar",
     "Evaluated",
     "Flatten",
     "Freeze",
+    "FundingSettled",
     "Mark",
     "OrderOutcome",
     "ParentEnded",
@@ -19,10 +21,12 @@ __all__ = [
     "Signal",
     "Trip",
     "alert_topic",
+    "bar_topic",
     "ended_topic",
     "evaluated_topic",
     "flatten_topic",
     "freeze_topic",
+    "funding_topic",
     "mark_topic",
     "outcome_topic",
     "position_topic",
@@ -39,6 +43,16 @@ Severity = Literal["info", "warning", "critical"]
 def signal_topic(instrument_id: str) -> str:
     """Topic of the ensemble's signals for an instrument."""
     return f"signals.{instrument_id}"
+
+
+def bar_topic(instrument_id: str) -> str:
+    """Topic of closed base bars that come with their taker-buy volume, each once and in order."""
+    return f"closed_bars.{instrument_id}"
+
+
+def funding_topic(instrument_id: str) -> str:
+    """Topic of funding rates that were settled, told before the bar that closes at their time."""
+    return f"settled_funding.{instrument_id}"
 
 
 def mark_topic() -> str:
@@ -89,6 +103,32 @@ def ended_topic(instrument_id: str) -> str:
 def alert_topic() -> str:
     """Topic of what a person should be told."""
     return "alerts"
+
+
+class ClosedBar(msgspec.Struct, frozen=True, gc=False):
+    """A closed base bar: prices in quote currency, volumes in base asset, ``taker_buy`` NaN where unknown."""
+
+    instrument_id: str
+    ts_close: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    taker_buy: float
+
+
+class FundingSettled(msgspec.Struct, frozen=True, gc=False):
+    """Funding was settled: ``rate`` fraction of notional that longs pay, ``price`` the mark it was paid on.
+
+    Not ``booked``: the account does not show it, since its venue is a simulation without funding.
+    """
+
+    instrument_id: str
+    ts_event: int
+    rate: float
+    price: float
+    booked: bool = True
 
 
 class Trip(msgspec.Struct, frozen=True):

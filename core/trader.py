@@ -191,15 +191,19 @@ class Trader:
             return self._heard(order_id, Event.TIMEOUT, now_ns, reason)
         return self._end(order, outcome, refused, reason, now_ns)
 
+    def on_doubted(self, order_id: str, reason: str, now_ns: int) -> tuple[Command, ...]:
+        """Take note that somebody only guesses how an order ended: its fate is unknown until the venue says."""
+        return self._heard(order_id, Event.TIMEOUT, now_ns, reason)
+
     def on_resolved(
-        self, order_id: str, status: str, filled_lots: int, price: float, as_of_ns: int, now_ns: int
+        self, order_id: str, status: str, filled_lots: int, price: float, as_of_ns: int, now_ns: int, fee: float = 0.0
     ) -> tuple[Command, ...]:
         """Take the venue's answer to a query.
 
         ``status`` working, absent, or how the order ended (as for `on_ended`); ``filled_lots`` in total, up to
-        ``as_of_ns``. Fills that never arrived are counted at ``price`` (average, quote currency), and not again should
-        they still come. Where the venue's position was taken over after the order was sent, what is held is asked for
-        instead.
+        ``as_of_ns``. Fills that never arrived are counted at ``price`` (average, quote currency), with a commission of
+        ``fee`` (fraction of notional), and not again should they still come. Where the venue's position was taken over
+        after the order was sent, what is held is asked for instead.
         """
         desk = self.desk
         order = desk.orders.find(order_id)
@@ -208,7 +212,8 @@ class Trader:
         out: list[Command] = []
         missed = filled_lots - order.filled_by(as_of_ns)
         if missed > 0 and as_of_ns > order.counted_ns:
-            fill = Fill(order_id, f"resolved-{as_of_ns}", order.side, missed, price, 0.0, as_of_ns)
+            paid = missed * self._params.instrument.lot * price * fee
+            fill = Fill(order_id, f"resolved-{as_of_ns}", order.side, missed, price, paid, as_of_ns)
             if order.submitted_ns <= desk.holding.counted_until_ns:
                 order.trades[fill.trade_id] = (as_of_ns, missed)
                 order.filled += missed
@@ -368,7 +373,10 @@ class Trader:
         desk = self.desk
         code = desk.holding.book(order, order.side * fill.lots, fill.price, fill.commission)
         held = self.position.lots
-        row = WriteFill(fill.order_id, fill.trade_id, order.side, order.purpose, order.arrival_price, code, held)
+        row = WriteFill(
+            fill.order_id, fill.trade_id, order.side, order.purpose, order.arrival_price, code, held,
+            fill.lots, fill.price, fill.commission, fill.ts_event,
+        )  # fmt: skip
         out.append(row)
         halted = desk.risk is not None and desk.risk.state == HALTED
         if held != 0 and order.increases and (order.unwanted or halted):

@@ -32,12 +32,14 @@ class Witness:
             quantity = Decimal(str(row["quantity"]))
             name = str(row["instrument_id"])
             self._held[name] = self._held.get(name, Decimal(0)) + (quantity if row["side"] == "BUY" else -quantity)
+        elif kind == "positions":
+            self._held[str(row["instrument_id"])] = Decimal(str(row["quantity"]))
         elif kind == "orders":
             known = self._orders.setdefault(str(row["instrument_id"]), {})
             known[str(row["client_order_id"])] = row["ts_event"]  # type: ignore[assignment]
 
     def held(self, instrument_id: str) -> Decimal:
-        """Return the signed sum of all fills, base asset."""
+        """Return the signed sum of all fills since a position was last taken over, and that position; base asset."""
         return self._held.get(instrument_id, Decimal(0))
 
     def knows(self, instrument_id: str, order_id: str) -> bool:

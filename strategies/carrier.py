@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any, Self
 
 import msgspec
-from nautilus_trader.model import ClientOrderId, OrderFilled, OrderSide, StrategyId
+from nautilus_trader.model import ClientOrderId, InstrumentId, OrderFilled, OrderSide, StrategyId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from core.commands import (
@@ -18,24 +18,34 @@ from core.commands import (
     WriteDecision,
     WriteFill,
     WriteOrder,
+    WritePosition,
 )
+from core.errors import StateError
 from core.faults import Faults, recorded
+from core.messages import Freeze
 from core.protocols import Journal, StateStore, Timekeeper
 from core.timekeeping import EngineTime
 from core.trader import Trader, TraderParams
+from core.venue_words import Request, VenueDesk
 from strategies.orders import OrderDesk
-from strategies.rows import decision_row, fill_row, order_row
+from strategies.rows import counted_row, decision_row, fill_row, order_row, position_row
 
 __all__ = ["Carrier", "RLStrategyParams"]
 
-_WAKE = "wake"
+STATE = "state"
+"""Who freezes entries while the state cannot be kept."""
+_WAKE, _KEEP = "wake", "keep"
+_AGAIN_NS = 1_000_000_000
 
 
 class RLStrategyParams(msgspec.Struct, frozen=True, kw_only=True):
-    """One instrument's strategy: what its trader is made with, and a lot as a decimal string."""
+    """One instrument's strategy: what its trader is made with, a lot as a decimal string, and the fee (fraction of
+    notional) of a fill whose commission nobody told.
+    """  # noqa: D205 - one sentence
 
     trader: TraderParams
     lot: str
+    fee: float
 
 
 class Carrier(Strategy):
@@ -45,11 +55,15 @@ class Carrier(Strategy):
     -----
     Commands are carried out in the order in which they were asked for: what one of them gives rise to at once, inside
     the call, waits its turn.
+
+    What a restart must know is durable before an order is sent. Where it cannot be kept, entries are frozen and none is
+    sent; what closes and protects is sent all the same. It is tried again until it succeeds, which frees them.
     """
 
     def __new__(cls, params: RLStrategyParams, **_: object) -> Self:
         """Pass the engine its own configuration, which it takes at creation."""
-        config = StrategyConfig(strategy_id=StrategyId(params.trader.strategy_id))
+        owned = [InstrumentId.from_str(params.trader.instrument_id)]
+        config = StrategyConfig(strategy_id=StrategyId(params.trader.strategy_id), external_order_instrument_ids=owned)
         return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
 
     def __init__(
@@ -60,12 +74,17 @@ class Carrier(Strategy):
         faults: Faults,
         store: StateStore | None = None,
         time: Timekeeper | None = None,
+        venue: VenueDesk | None = None,
     ) -> None:
         self.faults = faults
         self.trader = Trader(params.trader)
         self._journal = journal
         self._store = store
         self._time = time or EngineTime()
+        self._venue = venue
+        self._fee = params.fee
+        self._unkept = ""
+        self._reconciling = self._by_rest = False
         self._key = f"trader.{params.trader.instrument_id}"
         self._name = params.trader.instrument_id
         self._desk = OrderDesk(params.trader.instrument_id, params.lot, params.trader.tick)
@@ -77,8 +96,8 @@ class Carrier(Strategy):
 
     def _carry_out(self, commands: tuple[Command, ...]) -> None:
         """Carry commands out after those that were asked for before; then see to the alarm."""
-        if self._store is not None and commands:
-            self._store.save(self._key, msgspec.msgpack.encode(self.trader.snapshot()))
+        if commands and not self._kept(durable=any(isinstance(command, Submit) for command in commands)):
+            commands = self._without_entries(commands)
         self._todo.extend(commands)
         if self._busy:
             return
@@ -93,6 +112,47 @@ class Carrier(Strategy):
         if wake_ns > 0 and (self._alarm_ns == 0 or wake_ns < self._alarm_ns):
             self._alarm_ns = wake_ns
             self._time.alarm(self.clock, _WAKE, wake_ns, self._on_wake)
+
+    def _kept(self, *, durable: bool) -> bool:
+        """Keep what a restart must know; where that fails freeze entries and try again, where it succeeds free them."""
+        if self._store is None:
+            return True
+        value, failed = msgspec.msgpack.encode(self.trader.snapshot()), ""
+        try:
+            if durable:
+                self._store.save(self._key, value)
+            else:
+                self._store.put(self._key, value)
+        except StateError as error:
+            failed = str(error)
+        before, self._unkept = self._unkept, failed
+        if failed:
+            self._time.alarm(self.clock, _KEEP, self._now() + _AGAIN_NS, self._on_keep)
+        if bool(failed) != bool(before):
+            now_ns = self._now()
+            reason = failed or "the state is kept again"
+            self._todo.append(self.trader.desk.alert(f"{self._name}: {reason}", now_ns))
+            freeze = Freeze(self._name, STATE, frozen=bool(failed), reason=reason, ts_event=now_ns)
+            self._todo.extend(self.trader.on_freeze(freeze, now_ns))
+        return not failed
+
+    def _without_entries(self, commands: tuple[Command, ...]) -> tuple[Command, ...]:
+        """Return commands without the orders that open or increase; their owner is told that they came to nothing."""
+        sent: list[Command] = []
+        for command in commands:
+            if isinstance(command, Submit) and command.purpose in {"entry", "increase"}:
+                reason = f"not sent: {self._unkept}"
+                sent.extend(self.trader.on_ended(command.order_id, "denied", reason, self._now()))
+            else:
+                sent.append(command)
+        return tuple(sent)
+
+    @recorded
+    def _on_keep(self, _: int) -> None:
+        """Try again to keep the state."""
+        if self._unkept:
+            self._kept(durable=True)
+            self._carry_out(())
 
     @recorded
     def _on_wake(self, ts_ns: int) -> None:
@@ -132,21 +192,38 @@ class Carrier(Strategy):
                     self._write_order(order, command.purpose, command.status, command.reason, command.ts_event)
             case Query():
                 self._query(command.order_id)
+            case WritePosition():
+                row = position_row(command, self._name, str(self._desk.size(command.lots)))
+                self._journal.record("positions", row)
             case Reconcile():
-                self._carry_out(self.trader.on_position(*self._desk.held(self.cache), self._now()))
+                self._reconcile()
+
+    def _reconcile(self) -> None:
+        """Have the position taken as it is: by the venue's own word, or as the engine knows it where nobody asks."""
+        if self._venue is None:
+            self._carry_out(self.trader.on_position(*self._desk.held(self.cache), self._now()))
+        else:
+            self._reconciling = True
+            self._venue.ask_positions()
 
     def _submit(self, command: Submit) -> None:
         order = self._desk.build(command, self.order_factory)
         self._write_order(order, command.purpose, "submitted", "", command.ts_event)
-        self.submit_order(order)
+        if self._by_rest and command.purpose == "exit" and self._venue is not None:
+            self._venue.send(Request(self._name, command.order_id, command.side, str(order.quantity)))
+        else:
+            self.submit_order(order)
 
     def _query(self, order_id: str) -> None:
         """Have the venue asked about an order; what the engine knows for certain is the answer at once.
 
-        The venue's answer comes as an event, where it says something new. Where none has come by the next time, the
-        order works, as the engine says.
+        The venue's answer comes as its word (`core.venue_words`). Where nobody asks it beside the engine, it comes as
+        an event, if it says something new; where none has come by the next time, the order works, as the engine says.
         """
         order = self._order(order_id)
+        if self._venue is not None:
+            self._venue.ask_order(self._name, order_id)
+            return
         status, filled_lots, price = self._desk.status(order)
         if status == "working" and order_id not in self._asked:
             status = ""
@@ -164,18 +241,19 @@ class Carrier(Strategy):
         self._journal.record("orders", row)
 
     def _write_fill(self, command: WriteFill) -> None:
-        """Write a fill down; one that the venue only told of when asked has no event and no row."""
+        """Write a fill down; one that the venue only told of when asked has no event."""
         event = self._fills.pop(command.trade_id, None)
         if event is None:
-            return
-        row = fill_row(
-            event,
-            side="BUY" if command.side > 0 else "SELL",
-            purpose=command.purpose,
-            arrival_price=command.arrival_price,
-            exit_code=command.exit_code,
-            lots_after=command.lots_after,
-        )
+            row = counted_row(command, self._name, str(self._desk.quantity(command.lots)))
+        else:
+            row = fill_row(
+                event,
+                side="BUY" if command.side > 0 else "SELL",
+                purpose=command.purpose,
+                arrival_price=command.arrival_price,
+                exit_code=command.exit_code,
+                lots_after=command.lots_after,
+            )
         self._journal.record("fills", row)
 
     def _order(self, order_id: str) -> Any:

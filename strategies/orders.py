@@ -58,6 +58,14 @@ class OrderDesk:
         """Return the engine's quantity of lots."""
         return Quantity.from_decimal(lots_to_quantity(lots, self._lot))
 
+    def size(self, lots: int) -> Decimal:
+        """Return signed lots in base asset."""
+        return lots * self._lot
+
+    def counted(self, amount: str) -> int:
+        """Return an amount of base asset, a decimal string, in lots."""
+        return round(Decimal(amount) / self._lot)
+
     def price(self, ticks: int) -> Price:
         """Return the engine's price of ticks."""
         return Price.from_decimal(ticks * self._tick)
@@ -86,15 +94,17 @@ class OrderDesk:
             client_order_id=name,
         )
 
-    def fill(self, event: OrderFilled) -> Fill:
-        """Return a fill in our words."""
+    def fill(self, event: OrderFilled, fee: float) -> Fill:
+        """Return a fill in our words; one whose commission was not told has paid ``fee``, a fraction of notional."""
+        price = float(event.last_px.as_decimal())
+        guessed = fee * float(event.last_qty.as_decimal()) * price
         return Fill(
             order_id=str(event.client_order_id),
             trade_id=str(event.trade_id),
             side=1 if event.order_side == OrderSide.BUY else -1,
             lots=self.lots(event.last_qty),
-            price=float(event.last_px.as_decimal()),
-            commission=float(event.commission.as_decimal()) if event.commission is not None else 0.0,
+            price=price,
+            commission=float(event.commission.as_decimal()) if event.commission is not None else guessed,
             ts_event=event.ts_event,
         )
 

@@ -1,5 +1,6 @@
 """The shell of `core.trader`: what the engine and the others tell it (what it asks for: `strategies.carrier`)."""
 
+from math import isnan
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from nautilus_trader.model import (
     OrderUpdated,
 )
 
+from core.degraded import ModeState, mode_topic
 from core.faults import guarded, recorded
 from core.messages import (
     Flatten,
@@ -29,6 +31,7 @@ from core.messages import (
     signal_topic,
 )
 from core.trader import TraderState
+from core.venue_words import OrderWord, PositionWord, word_topic
 from strategies.carrier import Carrier, RLStrategyParams
 from strategies.orders import is_slice
 
@@ -50,6 +53,8 @@ class RLStrategy(Carrier):
         Keeps what a restart must know, at every change and before anything is sent.
     time : Timekeeper, optional
         Market time; by default the engine's.
+    venue : VenueDesk, optional
+        Asks the venue beside the engine; without it what the engine knows is all there is.
     """
 
     @recorded
@@ -61,9 +66,12 @@ class RLStrategy(Carrier):
         self.subscribe_topic(flatten_topic(name), self._on_flatten)
         self.subscribe_topic(freeze_topic(), self._on_freeze)
         self.subscribe_topic(ended_topic(name), self._on_parent_ended)
+        self.subscribe_topic(word_topic(name), self._on_word)
+        self.subscribe_topic(mode_topic(), self._on_mode)
         kept = self._store.load(self._key) if self._store is not None else None
         if kept is not None:
             self.trader.restore(msgspec.msgpack.decode(kept, type=TraderState))
+            self.trader.desk.freezes = {}  # who still has a reason says so again
         (lots, price), rest = self._desk.held(self.cache), self._desk.open_orders(self.cache)
         if kept is not None or lots != 0 or rest:
             self._carry_out(self.trader.inherit(lots, price, rest, self._now()))
@@ -97,10 +105,36 @@ class RLStrategy(Carrier):
             self._carry_out(self.trader.on_ended(message.client_order_id, outcome, message.reason, now_ns))
 
     @recorded
+    def _on_mode(self, message: object) -> None:
+        """While nobody hears us by the engine's ways, exits go by REST."""
+        if isinstance(message, ModeState):
+            self._by_rest = message.by_rest
+
+    @recorded
+    def _on_word(self, message: object) -> None:
+        """Take the venue's own word; a position's only where it was wanted."""
+        now_ns = self._now()
+        if isinstance(message, OrderWord):
+            filled = float(message.filled)
+            told = filled > 0.0 and not isnan(message.commission)
+            fee = message.commission / (filled * message.price) if told else self._fee
+            lots, as_of_ns = self._desk.counted(message.filled), message.ts_event or now_ns
+            resolved = self.trader.on_resolved(
+                message.order_id, message.status, lots, message.price, as_of_ns, now_ns, fee
+            )
+            self._carry_out(resolved)
+        elif isinstance(message, PositionWord) and self._reconciling:
+            self._reconciling = False
+            self._carry_out(self.trader.on_position(self._desk.counted(message.quantity), message.entry_price, now_ns))
+
+    @recorded
     def on_order_filled(self, event: OrderFilled) -> None:
-        """Report a fill, of an order or of a slice."""
+        """Report a fill, of an order or of a slice; one that the engine made up to get in line is none."""
+        if event.reconciliation and self.trader.desk.orders.find(str(event.client_order_id)) is None:
+            self._reconcile()
+            return
         self._fills[str(event.trade_id)] = event
-        self._carry_out(self.trader.on_filled(self._desk.fill(event), self._now()))
+        self._carry_out(self.trader.on_filled(self._desk.fill(event, self._fee), self._now()))
 
     @recorded
     def on_order_accepted(self, event: OrderAccepted) -> None:
@@ -152,6 +186,11 @@ class RLStrategy(Carrier):
             self._ended(event, "canceled", "")
 
     def _ended(self, event: Any, outcome: str, reason: str) -> None:
-        if not is_slice(event.client_order_id):
-            name = str(event.client_order_id)
-            self._carry_out(self.trader.on_ended(name, outcome, reason, event.ts_event))
+        """Report an end; where the engine concludes it from silence, the venue is asked."""
+        name = str(event.client_order_id)
+        if is_slice(event.client_order_id):
+            return
+        if self._venue is not None and getattr(event, "reconciliation", False):
+            self._carry_out(self.trader.on_doubted(name, f"{outcome}, as the engine concludes: {reason}", self._now()))
+        else:
+            self._carry_out(self.trader.on_ended(name, outcome, reason, self._now()))

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from nautilus_trader.model import OrderFilled
 
 from core.breaker import STATES
+from core.commands import WriteFill, WritePosition
 from core.decision import Decided, DecisionParams
 from core.exits import EXIT_REASONS
 from core.gate import spoken
@@ -17,7 +18,7 @@ from core.reasons import why_nothing
 from core.rules import VERDICTS
 from core.situation import Account, Position
 
-__all__ = ["decision_row", "fill_row", "order_row"]
+__all__ = ["counted_row", "decision_row", "fill_row", "order_row", "position_row"]
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -112,4 +113,33 @@ def fill_row(
         "purpose": purpose,
         "exit_reason": EXIT_REASONS[exit_code],
         "lots_after": lots_after,
+    }
+
+
+def counted_row(fill: WriteFill, instrument_id: str, quantity: str) -> dict[str, object]:
+    """Return the row of what filled without an event: the venue told of it when it was asked."""
+    return {
+        "ts_event": fill.ts_event,
+        "instrument_id": instrument_id,
+        "client_order_id": fill.order_id,
+        "side": "BUY" if fill.side > 0 else "SELL",
+        "quantity": quantity,
+        "price": repr(fill.price),
+        "commission": fill.commission,
+        "liquidity": "NO_LIQUIDITY_SIDE",
+        "arrival_price": fill.arrival_price,
+        "purpose": fill.purpose,
+        "exit_reason": EXIT_REASONS[fill.exit_code],
+        "lots_after": fill.lots_after,
+    }
+
+
+def position_row(taken: WritePosition, instrument_id: str, quantity: str) -> dict[str, object]:
+    """Return the row of a position that was taken over; ``quantity`` signed."""
+    return {
+        "ts_event": taken.ts_event,
+        "instrument_id": instrument_id,
+        "quantity": quantity,
+        "entry_price": taken.entry_price,
+        "reason": taken.reason,
     }

@@ -56,6 +56,8 @@ class Kept(dict):
     def save(self, key, value):
         self[key] = value
 
+    put = save
+
     def record(self, kind, row):
         assert kind == "members"
         self.rows.append((row["ts_event"], row["model_id"], row["stage_to"]))

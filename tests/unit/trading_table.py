@@ -3,7 +3,7 @@
 import msgspec
 
 from core.breaker import ACTIVE
-from core.commands import Command, Publish, Submit, WriteDecision
+from core.commands import Command, Publish, Submit, WriteDecision, WritePosition
 from core.messages import Alert, RiskState, Signal
 from core.trader import Fill, Trader, TraderState
 from tests.unit.trading_session import EQUITY, NAME, SECOND, params
@@ -25,7 +25,7 @@ class Table:
     def __call__(self, commands: tuple[Command, ...]) -> list[Command]:
         """Keep what was asked for and return it."""
         self.told += [command.message for command in commands if isinstance(command, Publish)]
-        asked = [c for c in commands if not isinstance(c, Publish | WriteDecision)]
+        asked = [c for c in commands if not isinstance(c, Publish | WriteDecision | WritePosition)]
         self.asked += asked
         return asked
 
