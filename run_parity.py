@@ -7,6 +7,7 @@ the gap is reported.
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 

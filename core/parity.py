@@ -259,8 +259,9 @@ def _link(
 
 def _judged(row: Row) -> Sequence[Any]:
     """Return what each rule said: its name, its word, the number, the limit, and the lots that are left."""
-    rules = row.get("rules") or ""
-    return msgspec.json.decode(rules)["rules"] if isinstance(rules, str) and rules else rules or ()
+    rules = row.get("rules") or ()
+    judged: Sequence[Any] = msgspec.json.decode(rules)["rules"] if isinstance(rules, str) else rules
+    return judged
 
 
 def _rule(one: Row, other: Row) -> tuple[str, Any, Any]:
