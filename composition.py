@@ -46,7 +46,9 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
     unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all;
-    ``venue_clock``: how far ours is off; ``listener``: who keeps a record of all that comes in, where anybody does.
+    ``venue_clock``: how far ours is off; ``streams``: what comes in comes by streams, which are watched. ``violated`` is
+    told each violated invariant beside the breaker, None: a run with one is a failed run. ``listener``: who keeps a
+    record of all that comes in, where anybody does.
     """
 
     policies: Mapping[str, Policy]
@@ -62,6 +64,8 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     time: Timekeeper = msgspec.field(default_factory=EngineTime)
     venue: VenueDesk | None = None
     venue_clock: ClockWatch = msgspec.field(default_factory=SameClock)
+    streams: bool = False
+    violated: Callable[[str], None] | None = None
     listener: SessionListener | None = None
 
 
@@ -247,14 +251,15 @@ def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witnes
         decision_ns=decision_ns,
     )
     faults = outside.faults
-    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report, time=outside.time)
+    violated = outside.violated or faults.report
+    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=violated, time=outside.time)
 
 
 def _liveness(
     config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside
 ) -> tuple[LivenessActor, ...]:
     """Return what watches over the streams, where there are any: history has none."""
-    if outside.venue is None:
+    if not outside.streams:
         return ()
     live, base = config.live, config.market.base_interval
     params = LivenessParams(

@@ -43,6 +43,7 @@ from adapters.session_view import refresh_view
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
 from adapters.venue import FLOW_TYPE, Keys, live_node, refuse_other_venues
+from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
 from composition import CURRENCY, Components, Outside, components
@@ -133,7 +134,12 @@ def run_live(live: Live) -> dict[str, Any]:
         artifacts = [load_checked(path, spec=spec) for path in live.models]
         if config.ensemble.quorum > len(artifacts):
             raise UsageError(f"ensemble.quorum: {config.ensemble.quorum} of {len(artifacts)} models can never vote")
-        store = stack.enter_context(StateKeeper(_store(config)))
+        keeper = StateKeeper(
+            _store(config),
+            wait_seconds=config.live.save_ms / 1e3,
+            retry_seconds=config.live.save_retry_seconds,
+        )
+        store = stack.enter_context(keeper)
         rest_time = ReplayTime(live.replay.market_ns - time.time_ns()) if live.replay is not None else EngineTime()
         market_ns = lambda: rest_time.now_ns(time.time_ns())  # noqa: E731 - the one clock of all below
         web = stack.enter_context(Web(retries=2, backoff_seconds=0.5, timeout_seconds=5.0))
@@ -153,6 +159,7 @@ def run_live(live: Live) -> dict[str, Any]:
         record = stack.enter_context(SessionRecord(live.out, config.record, header))
         folder = live.models[0].parent
         watch = ModelWatch(folder, lambda path: load_checked(path, spec=spec), known=live.models)
+        beside = stack.enter_context(watch_venue(config, infos, live.keys))
         outside = Outside(
             policies={info.id: OnnxEnsemble(artifacts) for info in infos},
             windows=windows,
@@ -165,6 +172,10 @@ def run_live(live: Live) -> dict[str, Any]:
             progress=_Progress(live, store, windows),
             trade_from_ns=0,
             time=rest_time,
+            venue=beside.desk,
+            venue_clock=beside.clock,
+            streams=True,
+            violated=lambda _: None,  # the breaker has tripped, and a person is told; exits and stops go on
             listener=SessionListener(record),
         )
         parts = components(config, infos, outside)
@@ -176,12 +187,13 @@ def run_live(live: Live) -> dict[str, Any]:
         )
         node = live_node(config, infos, live.keys, CURRENCY)
         runner = _Runner(node, config, live)
-        host = stack.enter_context
+        host, at_rest = stack.enter_context, _at_rest(parts)
+        feed = runner.feed(infos, windows, host(backfill), faults)
         if live.replay is not None:
             assert isinstance(rest_time, ReplayTime)
             steps = host(VenueSteps(live.replay.following))
-            node.add_actor(runner.pacer(infos, parts, rest_time, steps, faults))
-        node.add_actor(runner.feed(infos, windows, host(backfill), faults))
+            node.add_actor(runner.pacer(infos, lambda: feed.complete and at_rest(), rest_time, steps, faults))
+        node.add_actor(feed)
         parts.join(node)
         node.add_actor(runner.stopper(infos, parts, faults))
         try:
@@ -258,17 +270,23 @@ class _Runner:
             give_up_ns=round(venue.backfill_seconds * 1e9),
             max_jump=venue.max_bar_jump,
             quotes=venue.quotes,
+            funding_booked=venue.execution == "venue",
         )
         return BarFeed(params, history=backfill, faults=faults)
 
     def pacer(
-        self, infos: Sequence[InstrumentInfo], parts: Components, market: ReplayTime, steps: VenueSteps, faults: Faults
+        self,
+        infos: Sequence[InstrumentInfo],
+        done: Callable[[], bool],
+        market: ReplayTime,
+        steps: VenueSteps,
+        faults: Faults,
     ) -> Pacer:
         """Return what drives a replay."""
         base = self._config.market.base_interval
         params = PacerParams(bar_types=tuple(bar_type(info.id, base) for info in infos), base_ns=interval_ns(base))
         ended = lambda: self.request.ask("the replay is over")  # noqa: E731 - a wish like others
-        return Pacer(params, time=market, steps=steps, at_rest=_at_rest(parts), ended=ended, faults=faults)
+        return Pacer(params, time=market, steps=steps, at_rest=done, ended=ended, faults=faults)
 
     def stopper(self, infos: Sequence[InstrumentInfo], parts: Components, faults: Faults) -> Stopper:
         """Return what ends the node in order."""

@@ -62,8 +62,8 @@ class LivenessActor(DataActor):
     ----------
     params : LivenessParams
         What is watched.
-    venue : VenueDesk
-        Asks the venue beside the engine; what it says is told to everybody here.
+    venue : VenueDesk or None
+        Asks the venue beside the engine; what it says is told to everybody here. None where the engine is the venue.
     clock : ClockWatch
         How far our clock is off.
     time : Timekeeper
@@ -83,7 +83,7 @@ class LivenessActor(DataActor):
         self,
         params: LivenessParams,
         *,
-        venue: VenueDesk,
+        venue: VenueDesk | None,
         clock: ClockWatch,
         time: Timekeeper,
         journal: Journal,
@@ -113,9 +113,15 @@ class LivenessActor(DataActor):
         for name in self._params.lots:
             self.subscribe_topic(bar_topic(name), self._on_closed_bar)
             self.subscribe_topic(position_topic(name), self._on_position)
-        self.clock.set_timer_ns("words", POLL_NS, callback=self._on_poll)
+        if self._venue is not None:
+            self.clock.set_timer_ns("words", POLL_NS, callback=self._on_poll)
         self.clock.set_timer_ns("liveness", self._params.check_ns, callback=self._on_check)
         self._bar_ns = self._now()
+
+    @recorded
+    def on_stop(self) -> None:
+        """Look no more."""
+        self.clock.cancel_timers()
 
     @recorded
     def _on_closed_bar(self, message: object) -> None:
@@ -140,7 +146,7 @@ class LivenessActor(DataActor):
     @recorded
     def _on_poll(self, _: Any) -> None:
         """Tell everybody what the venue said."""
-        for word in self._venue.words():
+        for word in self._venue.words() if self._venue is not None else ():
             self._live.asked(answered=not isinstance(word, NoWord), now_ns=self._now())
             if isinstance(word, OrderWord):
                 self._live.answered(word.order_id)
@@ -158,23 +164,34 @@ class LivenessActor(DataActor):
         doubtful = self._live.mode is not Mode.LIVE
         if doubtful or engine_ns - self._asked_ns >= self._params.position_ns:
             self._asked_ns = engine_ns
-            self._venue.ask_positions()
+            self._ask()
         if now - self._bar_ns >= self._params.blind_ns and any(self._owned.values()) and not self._blind:
             self._blind = True
             self._close_all(now)
 
+    def _ask(self) -> None:
+        """Ask the venue what is held; where the engine is the venue, it says so at once."""
+        if self._venue is not None:
+            self._venue.ask_positions()
+            return
+        for name in self._params.lots:
+            self._live.compared(equal=self._held(name) == self._owned[name])
+
     def _compare(self, word: PositionWord) -> None:
         """Hold the venue's word to the engine's and the owner's; where they differ it is asked again at once."""
         name = word.instrument_id
-        lot = self._lots[name]
-        held = sum(
-            position.quantity.as_decimal() * (1 if position.is_long else -1)
-            for position in self.cache.positions_open(instrument_id=self._ids[name])
-        )
-        equal = round(Decimal(word.quantity) / lot) == round(held / lot) == self._owned[name]
+        equal = round(Decimal(word.quantity) / self._lots[name]) == self._held(name) == self._owned[name]
         self._live.compared(equal=equal)
         if not equal:
             self._asked_ns = 0
+
+    def _held(self, name: str) -> int:
+        """Return the signed lots of the engine's cache."""
+        total = Decimal(0)
+        for position in self.cache.positions_open(instrument_id=self._ids[name]):
+            quantity = position.quantity.as_decimal()
+            total += quantity if position.is_long else -quantity
+        return round(total / self._lots[name])
 
     def _busy(self, late_ns: int) -> None:
         """Have watching give way while the machine is too busy; ten looks in time in a row end that."""

@@ -173,7 +173,9 @@ class RiskActor(DataActor):
             self._fund(message)
 
     def _fund(self, settled: FundingSettled) -> None:
-        amount = self._books.fund(settled.instrument_id, settled.ts_event, settled.price, settled.rate)
+        amount = self._books.fund(
+            settled.instrument_id, settled.ts_event, settled.price, settled.rate, booked=settled.booked
+        )
         row = {
             "ts_event": settled.ts_event,
             "instrument_id": settled.instrument_id,

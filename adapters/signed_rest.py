@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from adapters.request_budget import RequestBudget
 from core.errors import AutotradeError, RefusedError
 
-__all__ = ["Keys", "SignedRest", "VenueRefusal"]
+__all__ = ["Keys", "SignedRest", "VenueRefusalError"]
 
 _DEFAULT_WAIT_SECONDS = 30.0
 _UNCERTAIN = frozenset({-1000, -1001, -1006, -1007})
@@ -41,7 +41,7 @@ class Keys(Protocol):
         """Secret part."""
 
 
-class VenueRefusal(AutotradeError):
+class VenueRefusalError(AutotradeError):
     """The venue has answered, and refuses; nothing was carried out.
 
     Attributes
@@ -109,7 +109,7 @@ class SignedRest:
 
         Raises
         ------
-        VenueRefusal
+        VenueRefusalError
             Where the venue refuses: nothing was carried out.
         AutotradeError
             Where there is no answer, or none that says what became of the request.
@@ -143,7 +143,7 @@ class SignedRest:
         code = body.get("code") if isinstance(body, dict) else None
         if not isinstance(code, int) or answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _UNCERTAIN:
             raise AutotradeError(f"{path}: HTTP {answer.status_code}, code {code}: nobody knows what became of it")
-        raise VenueRefusal(code, str(body.get("msg", "")))
+        raise VenueRefusalError(code, str(body.get("msg", "")))
 
 
 def _signer(secret: str) -> Callable[[str], str]:

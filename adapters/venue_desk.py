@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol, Self
 
-from adapters.signed_rest import VenueRefusal
+from adapters.signed_rest import VenueRefusalError
 from core.errors import AutotradeError
 from core.venue_words import NoWord, OrderWord, PositionWord, Request, Status, Word
 
@@ -167,7 +167,7 @@ class RestDesk:
         }
         try:
             self._rest.request("POST", "/fapi/v1/order", order, exits=True)
-        except VenueRefusal:
+        except VenueRefusalError:
             return OrderWord(name, order_id, "rejected", "0", 0.0, 0.0, 0)
         return self._order(name, order_id, exits=True)
 
@@ -197,12 +197,12 @@ class RestDesk:
             return dict(
                 self._rest.request("GET", "/fapi/v1/order", {"symbol": symbol, "origClientOrderId": name}, exits=exits)
             )
-        except VenueRefusal as error:
+        except VenueRefusalError as error:
             if error.code not in _ABSENT:
                 raise
         try:
             algo = self._rest.request("GET", "/fapi/v1/algoOrder", {"clientAlgoId": name}, exits=exits)
-        except VenueRefusal as error:
+        except VenueRefusalError as error:
             if error.code not in _ABSENT:
                 raise
             return None

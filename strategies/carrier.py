@@ -62,11 +62,8 @@ class Carrier(Strategy):
 
     def __new__(cls, params: RLStrategyParams, **_: object) -> Self:
         """Pass the engine its own configuration, which it takes at creation."""
-        instrument = InstrumentId.from_str(params.trader.instrument_id)
-        config = StrategyConfig(
-            strategy_id=StrategyId(params.trader.strategy_id),
-            external_order_instrument_ids=[instrument],  # what a restart finds there is inherited
-        )
+        owned = [InstrumentId.from_str(params.trader.instrument_id)]
+        config = StrategyConfig(strategy_id=StrategyId(params.trader.strategy_id), external_order_instrument_ids=owned)
         return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
 
     def __init__(

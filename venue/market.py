@@ -16,6 +16,8 @@ FUNDING_MS = 8 * 60 * MINUTE_MS
 BookLevels = list[tuple[str, str]]
 """Prices and quantities of one side, the best first."""
 _DEEPEST = 1_000
+_LOOKS = 3
+"""How often a request for klines looks further when it found too few."""
 
 
 class Form(NamedTuple):
@@ -116,15 +118,17 @@ class SymbolMarket:
         length = INTERVALS_MS[interval]
         newest = self.closed_ms if self.bar is None else self.bar.open_ms
         last = newest if end_ms is None else min(end_ms, newest)
-        if start_ms is not None:
-            first = -(-start_ms // length) * length
-            reach = min(last, first + limit * length - MINUTE_MS)
-        else:
-            # An outage leaves fewer bars in the same time: Binance would reach further back; a longer look does too.
-            reach, first = last, last // length * length - (2 * limit - 1) * length
-        reach = min(reach // length * length + length - MINUTE_MS, newest)
-        bars = aggregated(self._minutes(first, reach), length).rows()
-        return bars[:limit] if start_ms is not None else bars[-limit:]
+        final = last // length * length
+        begin = None if start_ms is None else -(-start_ms // length) * length
+        # Where minutes are missing, as many bars reach further than their number says.
+        for span in (limit * length * 4**n for n in range(_LOOKS)):
+            first = final + length - span if begin is None else begin
+            end = final if begin is None else min(final, begin + span - length)
+            bars = aggregated(self._minutes(first, min(end + length - MINUTE_MS, newest)), length)
+            if len(bars.open_ms) >= limit or (begin is not None and end >= final):
+                break
+        rows = bars.rows()
+        return rows[-limit:] if begin is None else rows[:limit]
 
     def kline(self, interval: str) -> Bar | None:
         """Return the current kline of an interval: the one that holds the last price."""

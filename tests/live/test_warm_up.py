@@ -142,8 +142,8 @@ def test_a_snapshot_of_other_features_or_too_old_is_not_gone_on_from(
 def test_history_with_a_hole_is_refused_in_one_line(
     history: Path, rest: CatalogRest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep = np.ones(len(rest._bars.ts_close), dtype=np.bool_)  # noqa: SLF001 - the venue forgets a bar
-    keep[np.searchsorted(rest._bars.ts_close, NOW - 24 * HOUR)] = False  # noqa: SLF001
-    rest._bars = type(rest._bars)(*(column[keep] for column in rest._bars))  # noqa: SLF001
+    keep = np.ones(len(rest._bars.ts_close), dtype=np.bool_)
+    keep[np.searchsorted(rest._bars.ts_close, NOW - 24 * HOUR)] = False
+    rest._bars = type(rest._bars)(*(column[keep] for column in rest._bars))
     with pytest.raises(DataError, match=r"has 230\d\d of 230\d\d bars; import what is missing"):
         warm_window(feature_spec(), info_of(history), WarmUp(rest_history(rest, monkeypatch), None, None, NOW))
