@@ -46,9 +46,9 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
     unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all;
-    ``venue_clock``: how far ours is off; ``streams``: what comes in comes by streams, which are watched.
-    ``violated`` is told each violated invariant beside the breaker, None: a run with one is a failed run; ``listener``:
-    who keeps a record of all that comes in, where anybody does.
+    ``venue_clock``: how far ours is off; ``streams``: what comes in comes by streams, which are watched; ``violated``
+    is told each violated invariant beside the breaker, None: a run with one is a failed run; ``listener``: who keeps a
+    record of all that comes in, where anybody does.
     """
 
     policies: Mapping[str, Policy]
@@ -231,7 +231,14 @@ def _strategy(
         orders=config.orders.params(config.execution.style),
     )
     params = RLStrategyParams(trader=trader, lot=str(info.lot), fee=config.cost_params().taker)
-    return shell(params, journal=witness, faults=outside.faults, store=outside.store, time=outside.time)
+    return shell(
+        params,
+        journal=witness,
+        faults=outside.faults,
+        store=outside.store,
+        time=outside.time,
+        venue=outside.venue,
+    )
 
 
 def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside) -> Monitor:

@@ -11,6 +11,7 @@ Composition root of a live node: the same components as a backtest's, with the v
 """
 
 import asyncio
+import gc
 import signal
 import sys
 import threading
@@ -30,6 +31,7 @@ from actors.listener import SessionListener
 from actors.pacer import Pacer, PacerParams
 from actors.stopper import Stopper, StopperParams, StopRequest
 from adapters.backfill import RestBackfill
+from adapters.binance_account import BinanceAccount
 from adapters.credentials import Credentials
 from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
@@ -53,7 +55,6 @@ from core.bars import bar_type, interval_ns
 from core.errors import AutotradeError, DataError, RefusedError, StateError, UsageError
 from core.faults import Faults
 from core.features import Window, feature_spec
-from core.order_states import WAITING
 from core.protocols import StateStore
 from core.timekeeping import EngineTime, ReplayTime
 
@@ -146,6 +147,9 @@ def run_live(live: Live) -> dict[str, Any]:
         web = stack.enter_context(Web(retries=2, backoff_seconds=0.5, timeout_seconds=5.0))
         rest = RestHistory(web, config.venue.http_url, "um", market_ns)
         infos = _infos(config, rest)
+        if live.keys is not None:
+            with BinanceAccount(config.venue.http_url, live.keys, retries=1) as account:
+                account.account()  # a key that is not taken is told in one line, not by a node that never connects
         catalog = Path(config.catalog.path) if config.venue.environment == "live" and live.replay is None else None
         warm_up = WarmUp(rest, catalog, store, live.replay.market_ns if live.replay is not None else time.time_ns())
         windows = {info.id: warm_window(spec, info, warm_up) for info in infos}
@@ -193,12 +197,14 @@ def run_live(live: Live) -> dict[str, Any]:
         if live.replay is not None:
             assert isinstance(rest_time, ReplayTime)
             steps = host(VenueSteps(live.replay.following))
-            node.add_actor(runner.pacer(infos, lambda: feed.complete and at_rest(), rest_time, steps, faults))
+            done = lambda: feed.complete and at_rest() and (beside.desk is None or beside.desk.idle)  # noqa: E731
+            node.add_actor(runner.pacer(infos, done, rest_time, steps, faults))
         node.add_actor(feed)
         parts.join(node)
         node.add_actor(runner.stopper(infos, parts, faults))
         try:
-            runner.run()
+            with _collecting_here():
+                runner.run()
         finally:
             record.close()
             refresh_view(live.out)
@@ -213,7 +219,7 @@ def run_live(live: Live) -> dict[str, Any]:
         "config_hash": configs.config_hash(config),
         "warm_up_seconds": round(warmed - began, 3),
         "ready_seconds": round(runner.ready_at - began, 3),
-        "stopped_by": runner.stopped_by,
+        "stopped_by": runner.request.carried_out or runner.request.reason,
         "faults": faults.first,
         **summarise(
             live.out,
@@ -252,7 +258,6 @@ class _Runner:
     def __init__(self, node: LiveNode, config: AppConfig, live: Live) -> None:
         self.request = StopRequest()
         self.ready_at = 0.0
-        self.stopped_by = ""
         self._node = node
         self._config = config
         self._live = live
@@ -304,6 +309,7 @@ class _Runner:
             at_rest=_at_rest(parts),
             flat=lambda: all(strategy.trader.position.lots == 0 for strategy in parts.strategies),
             end=self._end,
+            tidy=_tidy,
             faults=faults,
         )
 
@@ -327,13 +333,11 @@ class _Runner:
         self._live.ready()
 
     def _end(self) -> None:
-        self.stopped_by = self.stopped_by or "wish"
         self._handle.stop()
 
     def _signalled(self, name: str) -> None:
         if self.request.reason or self.ready_at == 0.0:
             self._handle.stop()
-        self.stopped_by = name
         self.request.ask(name)
 
     @contextmanager
@@ -354,6 +358,22 @@ class _Runner:
 
 
 @contextmanager
+def _collecting_here() -> Iterator[None]:
+    """Leave the collecting of garbage to the engine's thread: objects of the engine must not end in another one.
+
+    What is there at the start stays for good, so that a collection is short.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect()
+        gc.enable()
+
+
+@contextmanager
 def _signals(told: Callable[[str], None]) -> Iterator[None]:
     """Hand SIGTERM and SIGINT on while a node runs."""
     before = {}
@@ -366,15 +386,16 @@ def _signals(told: Callable[[str], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _tidy() -> None:
+    """Collect garbage."""
+    gc.collect()
+
+
 def _at_rest(parts: Components) -> Callable[[], bool]:
     """Return a look at whether any order waits for an answer."""
 
     def look() -> bool:
-        return all(
-            order.state not in WAITING
-            for strategy in parts.strategies
-            for order in strategy.trader.desk.orders.live.values()
-        )
+        return all(strategy.at_rest for strategy in parts.strategies)
 
     return look
 

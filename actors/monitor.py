@@ -117,6 +117,7 @@ class Monitor(DataActor):
         self._pending: dict[str, int] = {}
         self._alerts = 0
         self._venue_lots: dict[str, int | None] = dict.fromkeys(params.instruments)
+        self._told_lots: dict[str, int | None] = dict.fromkeys(params.instruments)
         self._shed = False
 
     @recorded
@@ -156,7 +157,7 @@ class Monitor(DataActor):
             return
         if message.committed_lots > before.committed_lots and self._risk is not None and self._risk.equity > 0.0:
             self._watches[name].ordered(self._committed(), self._risk.equity)
-        self._venue_lots[name] = None  # what was said before is no word of this position
+        self._venue_lots[name] = self._told_lots[name] = None  # what was said before is no word of this position
         self._watches[name].held(self._now(), message.lots)
         self._look_at(name, self._now())
 
@@ -166,7 +167,10 @@ class Monitor(DataActor):
         if isinstance(message, PositionWord) and message.instrument_id in self._ids:
             name = message.instrument_id
             lots = round(Decimal(message.quantity) / self._lots[name])
-            self._venue_lots[name] = lots
+            twice = self._told_lots[name] == lots  # one that was under way when something filled is of before
+            self._told_lots[name] = lots
+            if twice or lots == self._positions[name].lots:
+                self._venue_lots[name] = lots
             if lots != self._positions[name].lots:
                 self._look_at(name, self._now())
 

@@ -109,6 +109,11 @@ class RestDesk:
         """Have an order carried out or cancelled, before all questions."""
         self._jobs.put(_Job(0, next(self._numbers), request.instrument_id, request.order_id, request))
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked, and every answer was fetched."""
+        return self._jobs.unfinished_tasks == 0 and self._words.empty()
+
     def words(self) -> Sequence[Word]:
         """Return what was answered since the last call."""
         found = []
@@ -136,6 +141,8 @@ class RestDesk:
             except (ArithmeticError, KeyError, TypeError, ValueError) as error:
                 reason = f"an answer that is none: {type(error).__name__} {error}"
                 self._words.put(NoWord(job.instrument_id or next(iter(self._symbols)), job.order_id, reason, 0))
+            finally:
+                self._jobs.task_done()
 
     def _do(self, job: _Job) -> None:
         if job.request is not None:

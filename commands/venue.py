@@ -49,7 +49,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.catalog is not None and args.walk is not None:
         raise UsageError("--catalog and --walk exclude each other: choose where prices come from")
     if args.token_file is not None:
-        os.environ[TOKEN_VARIABLE] = Path(args.token_file).read_text().strip()
+        os.environ[TOKEN_VARIABLE] = _token(Path(args.token_file))
     params = VenueParams(
         port=args.port,
         catalog=args.catalog,
@@ -68,6 +68,17 @@ def _run(args: argparse.Namespace) -> int:
         raise DataError(str(error)) from None
     except OSError as error:
         raise UsageError(f"port {args.port} of 127.0.0.1 can't be used ({error.strerror}): choose another") from None
+
+
+def _token(file: Path) -> str:
+    """Return the control token of a file that only its owner can read."""
+    mode = file.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise UsageError(f"--token-file {file} has mode {mode:o}, others can read it: chmod 600 {file}")
+    token = file.read_text().strip()
+    if not token:
+        raise UsageError(f"--token-file {file} is empty: write a token into it")
+    return token
 
 
 def _speed(text: str) -> float:

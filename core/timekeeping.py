@@ -3,6 +3,8 @@
 Theory of operation. In backtest and in production the engine's clock is market time. Where history is replayed at a
 live node, a bar takes as long as the node needs and no longer: within a bar market time runs with the engine's clock,
 between bars it jumps. `ReplayTime.jump` lets every alarm ring that is due on the way, in order and each at its time.
+What is set meanwhile waits for its whole time after the jump: no answer can come during one, so that a time-out that
+ran out in it would be none.
 """
 
 from collections.abc import Callable
@@ -80,6 +82,7 @@ class ReplayTime:
         self._offset_ns = offset_ns
         self._alarms: dict[tuple[int, str], _Alarm] = {}
         self._set = 0
+        self._target_ns = 0
 
     def now_ns(self, engine_ns: int) -> int:
         """Return market time at a time of the engine's clock."""
@@ -91,6 +94,8 @@ class ReplayTime:
 
     def alarm(self, clock: Any, name: str, market_ns: int, ring: Ring) -> None:
         """Have an alarm ring once; one of the same clock and name is void."""
+        if self._target_ns:
+            market_ns += self._target_ns - self.now_ns(clock.timestamp_ns())
         self._keep(_Alarm(clock, name, market_ns, ring, 0, 0))
 
     def every(self, clock: Any, name: str, interval_ns: int, ring: Ring) -> None:
@@ -100,29 +105,34 @@ class ReplayTime:
 
     def jump(self, engine_ns: int, market_ns: int) -> None:
         """Make it so late in the market, after every alarm that is due until then has rung."""
+        self._target_ns = market_ns
         while self._alarms:
             alarm = min(self._alarms.values(), key=lambda one: (one.due_ns, one.number))
             if alarm.due_ns > market_ns:
                 break
             self._offset_ns = max(self._offset_ns, alarm.due_ns - engine_ns)
             self._ring(alarm)
-        self._offset_ns = market_ns - engine_ns
+        self._target_ns, self._offset_ns = 0, market_ns - engine_ns
         for alarm in self._alarms.values():
             self._wind(alarm)
 
     def _keep(self, alarm: _Alarm) -> None:
         self._set += 1
         alarm.number = self._set
-        self._alarms[id(alarm.clock), alarm.name] = alarm
+        self._alarms[_key(alarm)] = alarm
         self._wind(alarm)
 
     def _wind(self, alarm: _Alarm) -> None:
-        """Set the engine's alarm, for the case that no jump comes first."""
-        rung = partial(self._rung, alarm, alarm.number)
+        """Set the engine's alarm, for the case that no jump comes first.
+
+        What the engine is given must not hold the clock: it is let go by another thread, and a clock must not be.
+        """
+        rung = partial(self._rung, _key(alarm), alarm.number)
         alarm.clock.set_time_alert_ns(alarm.name, self.engine_ns(alarm.due_ns), callback=rung, allow_past=True)
 
-    def _rung(self, alarm: _Alarm, number: int, _: Any) -> None:
-        if self._alarms.get((id(alarm.clock), alarm.name)) is alarm and alarm.number == number:
+    def _rung(self, key: tuple[int, str], number: int, _: Any) -> None:
+        alarm = self._alarms.get(key)
+        if alarm is not None and alarm.number == number:
             self._ring(alarm)
 
     def _ring(self, alarm: _Alarm) -> None:
@@ -131,5 +141,11 @@ class ReplayTime:
             alarm.due_ns += alarm.every_ns
             self._keep(alarm)
         else:
-            del self._alarms[id(alarm.clock), alarm.name]
+            del self._alarms[_key(alarm)]
         alarm.ring(due_ns)
+
+
+def _key(alarm: _Alarm) -> tuple[int, str]:
+    """Return whose method an alarm calls, and its name; a component's clock is another object at every look."""
+    method = alarm.ring.func if isinstance(alarm.ring, partial) else alarm.ring
+    return id(getattr(method, "__self__", method)), alarm.name

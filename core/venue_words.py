@@ -79,5 +79,9 @@ class VenueDesk(Protocol):
     def send(self, request: Request) -> None:
         """Have an order carried out or cancelled, before all questions."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked, and every answer was fetched."""
+
     def words(self) -> Sequence[Word]:
         """Return what was answered since the last call."""

@@ -37,6 +37,9 @@ from strategies.orders import is_slice
 
 __all__ = ["RLStrategy", "RLStrategyParams"]
 
+_MOST_DIFFERENCES = 2
+"""Words of the venue in a row that may differ from what we hold before they are believed."""
+
 
 class RLStrategy(Carrier):
     """Owns one instrument's position and every order on it.
@@ -123,9 +126,23 @@ class RLStrategy(Carrier):
                 message.order_id, message.status, lots, message.price, as_of_ns, now_ns, fee
             )
             self._carry_out(resolved)
-        elif isinstance(message, PositionWord) and self._reconciling:
-            self._reconciling = False
-            self._carry_out(self.trader.on_position(self._desk.counted(message.quantity), message.entry_price, now_ns))
+        elif isinstance(message, PositionWord):
+            self._take_position(self._desk.counted(message.quantity), message.entry_price, now_ns)
+
+    def _take_position(self, lots: int, entry_price: float, now_ns: int) -> None:
+        """Take the venue's position where it was wanted, or differs again and again though no answer is due.
+
+        At first the fate of every order is asked for: what filled unheard is booked as what it was.
+        """
+        orders = self.trader.desk.orders
+        differs = lots != self.trader.position.lots and orders.wake_ns() == 0
+        self._differed = self._differed + 1 if differs else 0
+        if self._reconciling or self._differed > _MOST_DIFFERENCES:
+            self._reconciling, self._differed = False, 0
+            self._carry_out(self.trader.on_position(lots, entry_price, now_ns))
+        elif self._differed == 1 and self._venue is not None:
+            for order_id in orders.live:
+                self._venue.ask_order(self._name, order_id)
 
     @recorded
     def on_order_filled(self, event: OrderFilled) -> None:

@@ -39,15 +39,9 @@ class Clock:
         return now if self._limit_ms is None else min(now, self._limit_ms)
 
     def set(self, market_ms: int, *, speed: float = 1.0, limit_ms: int | None = None) -> None:
-        """Set the market's time, how fast it runs from now on, and where it waits."""
+        """Set the market's time, how fast it runs from now on (0: not at all), and where it waits."""
         self._market_ms, self._speed, self._limit_ms = market_ms, speed, limit_ms
         self._set_at_ns = self._real_ns()
-
-    def advance(self, market_ms: int, *, limit_ms: int | None = None) -> int:
-        """Move the market's time forward to a moment, never back; return the time it is now."""
-        now = max(market_ms, self.market_ms())
-        self.set(now, speed=self._speed, limit_ms=limit_ms)
-        return now
 
     def seconds_until(self, market_ms: int) -> float:
         """Return the real seconds until the market's time is reached."""

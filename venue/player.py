@@ -77,22 +77,35 @@ class Player:
                 self._point(number)
             await asyncio.sleep(self._clock.seconds_until(self.minute_ms + MINUTE_MS))
             self._end()
+            if not self.done:
+                self._point(0)
             await self._publisher.flushed()
 
     async def step(self, minutes: int) -> int:
-        """Play some minutes at once, however long they took, and return how many there were."""
+        """Play some minutes at once, however long they took, and return how many there were.
+
+        The market's clock stands at each moment until all that happens then has happened; afterwards it runs again.
+        """
         async with self._turn:
             before = self.played
             for _ in range(minutes):
                 if self.done:
                     break
                 for number, offset in enumerate(POINT_OFFSETS_MS[1:], start=1):
-                    self._clock.advance(self.minute_ms + offset, limit_ms=self._waits_at())
+                    self._stand(self.minute_ms + offset)
                     self._point(number)
-                self._clock.set(self.minute_ms + MINUTE_MS, limit_ms=self._waits_at() + MINUTE_MS)
+                self._stand(self.minute_ms + MINUTE_MS)
                 self._end()
+                if not self.done:
+                    self._stand(self.minute_ms + POINT_OFFSETS_MS[0])
+                    self._point(0)
                 await self._publisher.flushed()
+            self._clock.set(self._clock.market_ms(), limit_ms=self._waits_at())
             return self.played - before
+
+    def _stand(self, moment_ms: int) -> None:
+        """Stop the market's clock at a moment, or where it is if that has passed."""
+        self._clock.set(max(moment_ms, self._clock.market_ms()), speed=0.0)
 
     def _waits_at(self) -> int:
         return self.minute_ms + MINUTE_MS - 1
@@ -112,7 +125,7 @@ class Player:
             self._publisher.price(market, bar.volume / 4, sold=price < before)
 
     def _end(self) -> None:
-        """Settle funding, close the klines and tell the opens of the next minute."""
+        """Settle funding and close the klines."""
         end = self.minute_ms + MINUTE_MS
         for symbol, market in self.markets.items():
             for funding in self._feed.funding(symbol, self.minute_ms + 1, end):
@@ -126,8 +139,6 @@ class Player:
         self._account.expire()
         self.played += 1
         self.minute_ms = end
-        if not self.done:
-            self._point(0)
 
     def _bar(self, symbol: str) -> Bar | None:
         """Return a symbol's bar of this minute, None where there is none."""

@@ -82,6 +82,15 @@ def test_what_cannot_be_played_is_refused_in_one_line(arguments, code, words, ca
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(("text", "mode", "words"), [("given", 0o644, "mode 644"), ("\n", 0o600, "empty")])
+def test_a_token_file_that_others_can_read_or_that_is_empty_is_refused(text, mode, words, tmp_path, capsys):
+    file = tmp_path / "token"
+    file.write_text(text)
+    file.chmod(mode)
+    assert cli.main(["venue", "--token-file", str(file)]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_a_busy_port_is_refused_in_one_line(capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
