@@ -35,6 +35,8 @@ COMMANDS = {
     "parity": "take every decision of a session again and name the first cause of a difference",
     "sessions": "list recorded sessions",
     "breaker": "show, trip and re-arm the circuit breaker",
+    "doctor": "examine clock, venue, key, account, models, state and machine",
+    "promote": "the gate from the testnet to real money",
     "venue": "run a stand-in exchange on this machine",
 }
 """Commands by name; ``commands/<name>.py`` is loaded only when it is the one that was asked for."""

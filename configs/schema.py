@@ -12,11 +12,13 @@ import msgspec
 from msgspec import Meta
 
 from configs.breaker import Breaker
+from configs.doctor import Doctor
 from configs.execution import Execution
 from configs.invariants import Invariants
 from configs.live import Live
 from configs.orders import Orders
 from configs.position import Exits, Sizing
+from configs.promotion import Promotion
 from configs.record import Record
 from configs.risk import Risk
 from configs.section import SAFER_IS_HIGHER, Section, shown
@@ -170,6 +172,8 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sizing: Sizing
     exits: Exits
     risk: Risk
+    promotion: Promotion
+    doctor: Doctor
     breaker: Breaker
     serving: Serving
     execution: Execution
@@ -241,7 +245,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
-        Market, Venue, Catalog, Record, Download, Ensemble, Sizing, Exits, Risk,
+        Market, Venue, Catalog, Record, Download, Ensemble, Sizing, Exits, Risk, Promotion, Doctor,
         Breaker, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
     )
 }  # fmt: skip
