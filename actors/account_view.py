@@ -21,6 +21,7 @@ class AccountView:
         clock: Any
         cache: Any
         _bar_types: dict[str, BarType]
+        _closes: dict[str, float]
         _venue: Venue
         _currency: Currency
         _time: Timekeeper
@@ -39,14 +40,16 @@ class AccountView:
     @asked
     def _last_close(self, instrument: str) -> float:
         bar = self.cache.bar(self._bar_types[instrument])
-        if bar is None:
+        if bar is not None:
+            return float(bar.close.as_double())
+        if instrument not in self._closes:
             raise RuntimeError(f"a position in {instrument} cannot be marked: no bar of it has been seen")
-        return float(bar.close.as_double())
+        return self._closes[instrument]
 
     @asked
     def _last_seen(self, instrument: str) -> int:
         bar = self.cache.bar(self._bar_types[instrument])
-        return 0 if bar is None else int(bar.ts_init)
+        return 0 if bar is None else int(bar.ts_event)
 
     @asked
     def _balance(self) -> float:

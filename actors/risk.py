@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Self
 
 from nautilus_trader.common import DataActor, DataActorConfig
@@ -82,6 +83,8 @@ class RiskActor(AccountView, DataActor):
         Where handler errors are kept.
     time : Timekeeper, optional
         Market time; by default the engine's.
+    closes : Mapping[str, float]
+        Last closes of history, by instrument id: what was held before is marked at them until a bar comes.
 
     Raises
     ------
@@ -107,8 +110,10 @@ class RiskActor(AccountView, DataActor):
         store: StateStore | None,
         faults: Faults,
         time: Timekeeper | None = None,
+        closes: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.faults = faults
+        self._closes = closes
         self._time = time or EngineTime()
         self._bar_types = {instrument: BarType.from_str(name) for instrument, name in bar_types.items()}
         self._books = Books(lots)
