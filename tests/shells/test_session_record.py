@@ -75,12 +75,18 @@ def test_a_frame_torn_at_any_byte_is_cut_and_the_record_goes_on(tmp_path):
     recorded(folder, {"a": 1}, {"b": "two"}, {"c": 3.0})
     segment = folder / "record" / "00000001.log"
     whole = segment.read_bytes()
-    first_end = len(MAGIC) + 8 + int.from_bytes(whole[len(MAGIC) : len(MAGIC) + 4], "little")
-    for end in range(first_end, len(whole)):
+    ends = [len(MAGIC)]
+    while ends[-1] < len(whole):
+        ends.append(ends[-1] + 8 + int.from_bytes(whole[ends[-1] : ends[-1] + 4], "little"))
+    for end in range(ends[1], len(whole)):
         segment.write_bytes(whole[:end])
         kept = rows_of(folder)
         assert [row[0] for row in kept] == list(range(1, len(kept) + 1))
         recorded(folder, {"after": end})
+        cut = segment.with_suffix(".cut")
+        assert segment.read_bytes() + (cut.read_bytes() if cut.exists() else b"") == whole[:end]
+        assert cut.exists() is (end not in ends)
+        cut.unlink(missing_ok=True)
         assert rows_of(folder) == [*kept, (len(kept) + 1, "received", "row", {"after": end})]
         for path in (folder / "record").glob("0000000[2-9].log"):
             path.unlink()
