@@ -21,12 +21,12 @@ import msgspec
 from msgspec import Meta
 
 import configs
-from adapters.model_store import load_manifest
+from adapters.model_store import Artifact, load_manifest
 from adapters.parts import replace_file
 from adapters.signed_record import SigningKey
 from configs.schema import SECTIONS, AppConfig
 from configs.section import settings_of
-from core.errors import RefusedError
+from core.errors import ArtifactError, RefusedError
 from core.promotion_gate import Doctor, Item, passed
 from core.times import iso
 
@@ -36,8 +36,10 @@ __all__ = [
     "Records",
     "model_digests",
     "phrase_of",
+    "promoted",
     "promotion_for",
     "reduced",
+    "values_of",
 ]
 
 _HOUR_NS = 3_600_000_000_000
@@ -193,6 +195,20 @@ def promotion_for(config: AppConfig, models: Collection[Path], *, now_ns: int) -
         raise RefusedError(f"mainnet: the promotion was good from {iso(promotion.created_ns)} until "
                            f"{iso(promotion.expires_ns)}, and now is {iso(now_ns)}; {again}")  # fmt: skip
     return promotion
+
+
+def promoted(artifact: Artifact, promotion: MainnetPromotion | None) -> Artifact:
+    """Return an artifact that arrives while trading, if it was promoted; without a promotion any may come.
+
+    Raises
+    ------
+    ArtifactError
+        Where it was not.
+    """
+    manifest = artifact.manifest
+    if promotion is not None and promotion.models.get(manifest.model_id) != manifest.manifest_sha256:
+        raise ArtifactError(f"model {manifest.model_id} was not promoted to real money; pass the gate with it first")
+    return artifact
 
 
 def reduced(config: AppConfig, promotion: MainnetPromotion, *, now_ns: int) -> AppConfig:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from core.errors import RefusedError
 from core.situation import Instrument
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "check_settings",
     "check_size",
     "exit_code",
+    "refuse_rights",
 ]
 
 Verdict = Literal["ok", "warn", "fail", "refuse", "skip"]
@@ -135,6 +137,19 @@ def check_rights(rights: KeyRights | None, *, environment: str, can_trade: bool)
               "yes" if rights.ip_restricted else "no: it works from anywhere", "yes",
               "restrict the key to the addresses of this machine"),
     )  # fmt: skip
+
+
+def refuse_rights(rights: KeyRights | None, environment: str) -> None:
+    """Refuse a key that can withdraw, and one whose rights are unknown where real money is traded.
+
+    Raises
+    ------
+    RefusedError
+        Where it is one of them.
+    """
+    for check in check_rights(rights, environment=environment, can_trade=True):
+        if check.verdict == "refuse":
+            raise RefusedError(f"{check.name}: {check.found}; {check.advice}")
 
 
 def check_mode(*, hedge: bool, multi_assets: bool) -> tuple[Check, ...]:
