@@ -77,7 +77,7 @@ class RLStrategy(Carrier):
     @recorded
     def _on_risk(self, message: object) -> None:
         if isinstance(message, RiskState):
-            self._carry_out(self.trader.on_risk(message))
+            self._carry_out(self.trader.on_risk(message, self._now()))
 
     @guarded
     def on_decision(self, message: object) -> None:
