@@ -32,6 +32,8 @@ COMMANDS = {
     "backtest": "replay a range of the catalog and write a report",
     "live": "trade on paper, demo, testnet or mainnet",
     "journal": "say why an order was sent, or why none was",
+    "parity": "take every decision of a session again and name the first cause of a difference",
+    "sessions": "list recorded sessions",
     "breaker": "show, trip and re-arm the circuit breaker",
     "venue": "run a stand-in exchange on this machine",
 }

@@ -6,23 +6,35 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors.ensemble import EnsembleActor, EnsembleParams
+from actors.listener import SessionListener
+from actors.liveness import LivenessActor, LivenessParams
 from actors.members import Members, MembersParams
 from actors.monitor import Monitor, MonitorParams, WatchedInstrument
 from actors.risk import RiskActor
 from adapters.catalog import InstrumentInfo
-from configs.schema import AppConfig
+from adapters.overheard import (
+    OverheardClock,
+    OverheardFlow,
+    OverheardModels,
+    OverheardPolicy,
+    OverheardStore,
+    OverheardTrader,
+    told_models,
+)
+from adapters.program import program
+from configs.schema import AppConfig, config_hash
 from core.bars import bar_type, interval_ns
 from core.faults import Faults
 from core.features import Window, feature_spec
-from core.protocols import FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
-from core.timekeeping import EngineTime
+from core.protocols import ClockWatch, FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
+from core.timekeeping import EngineTime, SameClock
 from core.trader import TraderParams
 from core.venue_words import VenueDesk
 from core.witness import Witness
 from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
 
-__all__ = ["CURRENCY", "Components", "Outside", "components"]
+__all__ = ["CURRENCY", "Components", "Outside", "Shells", "components"]
 
 CURRENCY = "USDT"
 
@@ -33,7 +45,10 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     ``policies`` and ``windows`` (fed with the history before the first decision) by instrument; ``models`` that arrive
     while trading; ``store`` None: nothing outlives the process; ``clock`` ns, for latencies alone; ``progress`` is told
     the time (ns) of every decision; ``trade_from_ns``: first decision close; ``time``: the market's, the engine's own
-    unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all.
+    unless a live node is fed with history; ``venue``: who asks it beside the engine, None where the engine knows all;
+    ``venue_clock``: how far ours is off; ``streams``: what comes in comes by streams, which are watched. ``violated`` is
+    told each violated invariant beside the breaker, None: a run with one is a failed run. ``listener``: who keeps a
+    record of all that comes in, where anybody does.
     """
 
     policies: Mapping[str, Policy]
@@ -48,6 +63,10 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     trade_from_ns: int
     time: Timekeeper = msgspec.field(default_factory=EngineTime)
     venue: VenueDesk | None = None
+    venue_clock: ClockWatch = msgspec.field(default_factory=SameClock)
+    streams: bool = False
+    violated: Callable[[str], None] | None = None
+    listener: SessionListener | None = None
 
 
 class Components(NamedTuple):
@@ -56,6 +75,12 @@ class Components(NamedTuple):
     actors: tuple[Any, ...]
     exec_algorithms: tuple[Any, ...]
     strategies: tuple[Any, ...]
+
+    @property
+    def deciding(self) -> tuple[RiskActor, list[EnsembleActor]]:
+        """The risk actor, and the ensembles in the order of the instruments."""
+        (risk,) = (actor for actor in self.actors if isinstance(actor, RiskActor))
+        return risk, [actor for actor in self.actors if isinstance(actor, EnsembleActor)]
 
     def join(self, host: Any) -> None:
         """Add everything to an engine or a node."""
@@ -67,11 +92,27 @@ class Components(NamedTuple):
             host.add_strategy(strategy)
 
 
-def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Components:
+class Shells(NamedTuple):
+    """The shells of those who decide; the replay of a record has its own, which no engine hosts."""
+
+    risk: type[RiskActor] = RiskActor
+    ensemble: type[EnsembleActor] = EnsembleActor
+    strategy: type[RLStrategy] = RLStrategy
+
+
+ENGINES = Shells()
+"""What an engine hosts."""
+
+
+def components(
+    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, shells: Shells = ENGINES
+) -> Components:
     """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
+    if outside.listener is not None:
+        outside = _overheard(config, infos, outside, outside.listener)
     witness = Witness(outside.journal)
     base = config.market.base_interval
-    risk = RiskActor(
+    risk = shells.risk(
         bar_types={info.id: bar_type(info.id, base) for info in infos},
         lots={info.id: float(info.lot) for info in infos},
         venue=config.market.venue,
@@ -83,18 +124,61 @@ def components(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outs
         faults=outside.faults,
         time=outside.time,
     )
-    return Components(
+    built = Components(
         actors=(
             _monitor(config, infos, witness, outside),
             risk,
-            *(_ensemble(config, i, outside) for i in infos),
+            *_liveness(config, infos, witness, outside),
+            *(_ensemble(config, i, outside, shells.ensemble) for i in infos),
         ),
         exec_algorithms=() if config.execution.style == "market" else (_slicer(config, infos, outside),),
-        strategies=tuple(_strategy(config, info, n, witness, outside) for n, info in enumerate(infos, start=1)),
+        strategies=tuple(
+            _strategy(config, info, n, witness, outside, shells.strategy) for n, info in enumerate(infos, start=1)
+        ),
+    )
+    if outside.listener is not None:
+        outside.faults.listener = outside.listener
+        _follow(infos, built, outside.listener)
+    return built
+
+
+def _overheard(
+    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, listener: SessionListener
+) -> Outside:
+    """Return an outside whose answers are written down, after with what the components begin."""
+    begun = {
+        "config": config,
+        "config_hash": config_hash(config),
+        "instruments": list(infos),
+        "models": {name: told_models(policy.candidates) for name, policy in outside.policies.items()},
+        "windows": {name: window.snapshot() for name, window in outside.windows.items()},
+        "trade_from_ns": outside.trade_from_ns,
+        "store": outside.store is not None,
+        "program": program(),
+    }
+    listener.write("start", begun)
+    return msgspec.structs.replace(
+        outside,
+        policies={name: OverheardPolicy(policy, name, listener) for name, policy in outside.policies.items()},
+        flow=OverheardFlow(outside.flow, listener),
+        models=OverheardModels(outside.models, listener),
+        store=None if outside.store is None else OverheardStore(outside.store, listener),
+        journal=listener.journal(outside.journal),
+        clock=OverheardClock(outside.clock, listener),
     )
 
 
-def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> EnsembleActor:
+def _follow(infos: Sequence[InstrumentInfo], built: Components, listener: SessionListener) -> None:
+    """Have the listener follow those who decide; what the others tell them, comes from outside."""
+    risk, ensembles = built.deciding
+    followed: dict[str, object] = {"risk": risk}
+    for info, ensemble, strategy in zip(infos, ensembles, built.strategies, strict=True):
+        followed |= {f"ensemble.{info.id}": ensemble, f"trader.{info.id}": strategy}
+        strategy.trader = OverheardTrader(strategy.trader, f"trader.{info.id}", listener)
+    listener.follow(followed)
+
+
+def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside, shell: type[EnsembleActor]) -> EnsembleActor:
     """Return who votes on an instrument, and what asks them."""
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     policy = outside.policies[info.id]
@@ -107,6 +191,7 @@ def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> Ense
         max_holding_bars=config.exits.max_holding_bars,
         decision_ns=interval_ns(spec.decision_interval),
         expiry_bars=config.serving.signal_expiry_bars,
+        vote_ns=round(config.live.vote_ms * 1e6),
         trade_from_ns=outside.trade_from_ns,
     )
     members = MembersParams(
@@ -115,7 +200,7 @@ def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> Ense
         quorum=config.ensemble.quorum,
         priors=config.ensemble.weights or (1.0,) * len(policy.candidates),
     )
-    return EnsembleActor(
+    return shell(
         params,
         policy=policy,
         members=Members(members, policy=policy, source=outside.models, store=outside.store, journal=outside.journal),
@@ -127,7 +212,14 @@ def _ensemble(config: AppConfig, info: InstrumentInfo, outside: Outside) -> Ense
     )
 
 
-def _strategy(config: AppConfig, info: InstrumentInfo, number: int, witness: Witness, outside: Outside) -> RLStrategy:
+def _strategy(
+    config: AppConfig,
+    info: InstrumentInfo,
+    number: int,
+    witness: Witness,
+    outside: Outside,
+    shell: type[RLStrategy],
+) -> RLStrategy:
     """Return the owner of an instrument's position and orders."""
     trader = TraderParams(
         instrument_id=info.id,
@@ -139,7 +231,7 @@ def _strategy(config: AppConfig, info: InstrumentInfo, number: int, witness: Wit
         orders=config.orders.params(config.execution.style),
     )
     params = RLStrategyParams(trader=trader, lot=str(info.lot), fee=config.cost_params().taker)
-    return RLStrategy(params, journal=witness, faults=outside.faults, store=outside.store, time=outside.time)
+    return shell(params, journal=witness, faults=outside.faults, store=outside.store, time=outside.time)
 
 
 def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside) -> Monitor:
@@ -159,7 +251,35 @@ def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witnes
         decision_ns=decision_ns,
     )
     faults = outside.faults
-    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=faults.report, time=outside.time)
+    violated = outside.violated or faults.report
+    return Monitor(params, witness=witness, journal=witness, faults=faults, violated=violated, time=outside.time)
+
+
+def _liveness(
+    config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside
+) -> tuple[LivenessActor, ...]:
+    """Return what watches over the streams, where there are any: history has none."""
+    if not outside.streams:
+        return ()
+    live, base = config.live, config.market.base_interval
+    params = LivenessParams(
+        lots={info.id: str(info.lot) for info in infos},
+        closes={info.id: outside.windows[info.id].last_ns for info in infos},
+        limits=live.limits(base_ns=interval_ns(base)),
+        check_ns=round(live.check_seconds * 1e9),
+        position_ns=round(live.position_seconds * 1e9),
+        lag_ns=round(live.lag_ms * 1e6),
+        blind_ns=round(live.blind_minutes * 6e10),
+    )
+    actor = LivenessActor(
+        params,
+        venue=outside.venue,
+        clock=outside.venue_clock,
+        time=outside.time,
+        journal=witness,
+        faults=outside.faults,
+    )
+    return (actor,)
 
 
 def _slicer(config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside) -> Slicer:

@@ -21,6 +21,7 @@ from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
 
 import cli
 import configs
+from actors.listener import SessionListener
 from adapters.catalog import InstrumentInfo, data_hash, instrument, read_bars, read_funding
 from adapters.instruments import to_engine
 from adapters.model_store import Manifest, load_manifest
@@ -56,7 +57,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """What to replay: a catalog, instruments, a range of closes ``(start_ns, end_ns]``, models or a policy, a place.
 
     ``store``: where the state of the breaker, the traders and the members is kept and found; None: it begins and ends
-    with the replay. ``arrivals``: artifacts that are dropped in, each at a time (ns).
+    with the replay. ``arrivals``: artifacts that are dropped in, each at a time (ns). ``listener``: who keeps a record,
+    as of a live session. ``windows``: warm ones, where the history before the range is not in the catalog.
     """
 
     config: AppConfig
@@ -71,6 +73,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: tuple[tuple[int, Path], ...] = ()
     report: bool = True
     progress: Callable[[int], None] | None = None
+    listener: SessionListener | None = None
+    windows: Mapping[str, Window] | None = None
 
 
 def run_backtest(replay: Replay) -> dict[str, Any]:
@@ -281,7 +285,7 @@ def _components(
     spec = feature_spec(replay.config.market.base_interval, replay.config.market.decision_interval)
     outside = Outside(
         policies=policies,
-        windows={info.id: _warm_window(replay, spec, info) for info in infos},
+        windows=replay.windows or {info.id: _warm_window(replay, spec, info) for info in infos},
         flow=stream,
         models=ScriptedModels(replay.arrivals, lambda path: load_checked(path, spec=spec)),
         store=replay.store,
@@ -290,6 +294,7 @@ def _components(
         clock=_no_clock,
         progress=replay.progress or _silent,
         trade_from_ns=replay.start_ns,
+        listener=replay.listener,
     )
     return components(replay.config, infos, outside)
 

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from nautilus_trader.live import LiveNode
 import cli
 import configs
 from actors.feed import BarFeed, FeedParams
+from actors.listener import SessionListener
 from actors.pacer import Pacer, PacerParams
 from actors.stopper import Stopper, StopperParams, StopRequest
 from adapters.backfill import RestBackfill
@@ -33,12 +34,16 @@ from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
 from adapters.model_watch import ModelWatch
 from adapters.onnx_policy import OnnxEnsemble, load_checked
-from adapters.recorder import RunRecorder
+from adapters.program import program
 from adapters.replay_steps import VenueSteps
 from adapters.report import summarise
 from adapters.rest_history import RestHistory
+from adapters.session_record import SessionRecord
+from adapters.session_view import refresh_view
+from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
 from adapters.venue import FLOW_TYPE, Keys, live_node, refuse_other_venues
+from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
 from composition import CURRENCY, Components, Outside, components
@@ -51,7 +56,7 @@ from core.order_states import WAITING
 from core.protocols import StateStore
 from core.timekeeping import EngineTime, ReplayTime
 
-__all__ = ["Live", "ReplayControl", "main", "run_live", "state_folder"]
+__all__ = ["Live", "ReplayControl", "check_start", "main", "run_live", "state_folder"]
 
 
 class ReplayControl(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +88,23 @@ def state_folder(config: AppConfig) -> Path:
     return (Path(config.catalog.path).parent / "state" if "://" in place else Path(place)) / config.environment
 
 
+def check_start(config: AppConfig) -> None:
+    """Refuse what must not start, whatever the credentials.
+
+    Raises
+    ------
+    UsageError
+        Where the environment names no venue.
+    RefusedError
+        Where another venue is named than the environment's, or mainnet was not promoted.
+    """
+    if config.venue.environment == "none":
+        raise UsageError(f"{config.environment} names no venue: choose paper, demo, testnet or mainnet")
+    refuse_other_venues(config, configs.load(config.environment))
+    if config.environment == "mainnet":
+        raise RefusedError("mainnet: no promotion is recorded; pass the gate with `autotrade promote` first")
+
+
 def run_live(live: Live) -> dict[str, Any]:
     """Trade until somebody wishes an end; return a summary of the session.
 
@@ -99,21 +121,25 @@ def run_live(live: Live) -> dict[str, Any]:
     """
     began = time.perf_counter()
     config = live.config
-    if config.venue.environment == "none":
-        raise UsageError(f"{config.environment} names no venue: choose paper, demo, testnet or mainnet")
-    refuse_other_venues(config, configs.load(config.environment))
-    if config.environment == "mainnet":
-        raise RefusedError("mainnet: no promotion is recorded; pass the gate with `autotrade promote` first")
+    check_start(config)
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     faults = Faults()
     with ExitStack() as stack:
         stack.enter_context(InstanceLock(state_folder(config) / "node.lock"))
         if not live.models:
             raise UsageError("no models to trade with; name artifacts with --models, or train some: `autotrade train`")
+        for path in live.models:
+            if not path.is_dir():
+                raise UsageError(f"no model at {path}: name a directory with model.onnx and manifest.json")
         artifacts = [load_checked(path, spec=spec) for path in live.models]
         if config.ensemble.quorum > len(artifacts):
             raise UsageError(f"ensemble.quorum: {config.ensemble.quorum} of {len(artifacts)} models can never vote")
-        store = _store(config)
+        keeper = StateKeeper(
+            _store(config),
+            wait_seconds=config.live.save_ms / 1e3,
+            retry_seconds=config.live.save_retry_seconds,
+        )
+        store = stack.enter_context(keeper)
         rest_time = ReplayTime(live.replay.market_ns - time.time_ns()) if live.replay is not None else EngineTime()
         market_ns = lambda: rest_time.now_ns(time.time_ns())  # noqa: E731 - the one clock of all below
         web = stack.enter_context(Web(retries=2, backoff_seconds=0.5, timeout_seconds=5.0))
@@ -123,22 +149,34 @@ def run_live(live: Live) -> dict[str, Any]:
         warm_up = WarmUp(rest, catalog, store, live.replay.market_ns if live.replay is not None else time.time_ns())
         windows = {info.id: warm_window(spec, info, warm_up) for info in infos}
         warmed = time.perf_counter()
-        live.out.mkdir(parents=True, exist_ok=True)
-        recorder = RunRecorder(live.out)
+        header = {
+            "session_id": live.out.name,
+            "environment": config.environment,
+            "instruments": config.market.instruments,
+            "config_hash": configs.config_hash(config),
+            "program": program(),
+        }
+        record = stack.enter_context(SessionRecord(live.out, config.record, header))
         folder = live.models[0].parent
         watch = ModelWatch(folder, lambda path: load_checked(path, spec=spec), known=live.models)
+        beside = stack.enter_context(watch_venue(config, infos, live.keys))
         outside = Outside(
             policies={info.id: OnnxEnsemble(artifacts) for info in infos},
             windows=windows,
             flow=_FlowWithBars(),
             models=stack.enter_context(watch),
             store=store,
-            journal=recorder,
+            journal=record,
             faults=faults,
             clock=time.perf_counter_ns,
             progress=_Progress(live, store, windows),
             trade_from_ns=0,
             time=rest_time,
+            venue=beside.desk,
+            venue_clock=beside.clock,
+            streams=True,
+            violated=lambda _: None,  # the breaker has tripped, and a person is told; exits and stops go on
+            listener=SessionListener(record),
         )
         parts = components(config, infos, outside)
         backfill = RestBackfill(
@@ -149,20 +187,23 @@ def run_live(live: Live) -> dict[str, Any]:
         )
         node = live_node(config, infos, live.keys, CURRENCY)
         runner = _Runner(node, config, live)
-        host = stack.enter_context
+        host, at_rest = stack.enter_context, _at_rest(parts)
+        feed = runner.feed(infos, windows, host(backfill), faults)
         if live.replay is not None:
             assert isinstance(rest_time, ReplayTime)
             steps = host(VenueSteps(live.replay.following))
-            node.add_actor(runner.pacer(infos, parts, rest_time, steps, faults))
-        node.add_actor(runner.feed(infos, windows, host(backfill), faults))
+            node.add_actor(runner.pacer(infos, lambda: feed.complete and at_rest(), rest_time, steps, faults))
+        node.add_actor(feed)
         parts.join(node)
         node.add_actor(runner.stopper(infos, parts, faults))
         try:
             runner.run()
         finally:
-            recorder.close()
-            for name, window in windows.items():
-                keep_window(store, name, window)
+            record.close()
+            refresh_view(live.out)
+            with suppress(StateError):
+                for name, window in windows.items():
+                    keep_window(store, name, window)
     return {
         "session": live.out.name,
         "environment": config.environment,
@@ -199,7 +240,8 @@ class _Progress:
     def __call__(self, ts_ns: int) -> None:
         for name, window in self._windows.items():
             if window.ts_close == ts_ns == window.last_ns:
-                keep_window(self._store, name, window)
+                with suppress(StateError):  # it costs the next start a longer warm-up, nothing else
+                    keep_window(self._store, name, window)
         self._live.progress(ts_ns)
 
 
@@ -228,17 +270,23 @@ class _Runner:
             give_up_ns=round(venue.backfill_seconds * 1e9),
             max_jump=venue.max_bar_jump,
             quotes=venue.quotes,
+            funding_booked=venue.execution == "venue",
         )
         return BarFeed(params, history=backfill, faults=faults)
 
     def pacer(
-        self, infos: Sequence[InstrumentInfo], parts: Components, market: ReplayTime, steps: VenueSteps, faults: Faults
+        self,
+        infos: Sequence[InstrumentInfo],
+        done: Callable[[], bool],
+        market: ReplayTime,
+        steps: VenueSteps,
+        faults: Faults,
     ) -> Pacer:
         """Return what drives a replay."""
         base = self._config.market.base_interval
         params = PacerParams(bar_types=tuple(bar_type(info.id, base) for info in infos), base_ns=interval_ns(base))
         ended = lambda: self.request.ask("the replay is over")  # noqa: E731 - a wish like others
-        return Pacer(params, time=market, steps=steps, at_rest=_at_rest(parts), ended=ended, faults=faults)
+        return Pacer(params, time=market, steps=steps, at_rest=done, ended=ended, faults=faults)
 
     def stopper(self, infos: Sequence[InstrumentInfo], parts: Components, faults: Faults) -> Stopper:
         """Return what ends the node in order."""

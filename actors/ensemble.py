@@ -44,7 +44,8 @@ class EnsembleParams(msgspec.Struct, frozen=True, kw_only=True):
     """What one ensemble actor works on.
 
     ``lot`` base asset a lot; ``expiry_bars`` decision bars (of ``decision_ns``) after which a signal is void;
-    ``trade_from_ns`` the first decision close (bars before it only warm the window up).
+    ``vote_ns`` in which the models must vote, or their votes do not count; ``trade_from_ns`` the first decision close
+    (bars before it only warm the window up).
     """
 
     instrument_id: str
@@ -55,6 +56,7 @@ class EnsembleParams(msgspec.Struct, frozen=True, kw_only=True):
     max_holding_bars: int
     decision_ns: int
     expiry_bars: int
+    vote_ns: int
     trade_from_ns: int = 0
 
 
@@ -204,6 +206,10 @@ class EnsembleActor(DataActor):
         levels, confidences = self._policy.vote(self._observation)
         latency_ns = self._clock() - began
         result = tally(levels, confidences, members.weights, self._params.tally)
+        if latency_ns > self._params.vote_ns:
+            text = f"{self._params.instrument_id}: the votes took {latency_ns / 1e6:.0f} ms: they do not count"
+            self._warn((Alert("ensemble", "warning", text, ts_event),))
+            result = _NO_TALLY
         votes = Votes(
             tuple(levels.tolist()), tuple(confidences.tolist()), members.names, tuple(members.weights.tolist())
         )

@@ -44,6 +44,7 @@ class FeedParams(msgspec.Struct, frozen=True, kw_only=True):
     give_up_ns: int
     max_jump: float
     quotes: bool
+    funding_booked: bool
 
 
 class BarFeed(DataActor):
@@ -77,6 +78,11 @@ class BarFeed(DataActor):
         self._asked: dict[str, tuple[int, int]] = {}
         self._asked_ns: dict[str, int] = {}
         self._looks = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether no bar is missing."""
+        return not self._asked
 
     @recorded
     def on_start(self) -> None:
@@ -130,7 +136,7 @@ class BarFeed(DataActor):
             for settlement in self._settlements[name].due(bar.ts_close):
                 mark = self._marks[name]
                 price = bar.close if isnan(mark) else mark
-                told = FundingSettled(name, settlement.ts_ns, settlement.rate, price)
+                told = FundingSettled(name, settlement.ts_ns, settlement.rate, price, self._params.funding_booked)
                 self.publish_message(funding_topic(name), told)
             self.publish_message(bar_topic(name), bar)
         wanted = self._sequences[name].wanted

@@ -10,6 +10,7 @@ import msgspec
 from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, BarType, InstrumentId, OrderSide
 
+from core.degraded import ModeState, mode_topic
 from core.faults import Faults, recorded
 from core.invariants import Limits, Violation, violations
 from core.messages import (
@@ -31,6 +32,7 @@ from core.messages import (
 from core.protocols import Journal, Timekeeper
 from core.slices import parent_of
 from core.timekeeping import EngineTime
+from core.venue_words import PositionWord, word_topic
 from core.watch import OpenOrder, Watch, Words
 from core.witness import Witness
 
@@ -114,6 +116,8 @@ class Monitor(DataActor):
         self._standing: dict[str, set[str]] = {name: set() for name in params.instruments}
         self._pending: dict[str, int] = {}
         self._alerts = 0
+        self._venue_lots: dict[str, int | None] = dict.fromkeys(params.instruments)
+        self._shed = False
 
     @recorded
     def on_start(self) -> None:
@@ -122,8 +126,10 @@ class Monitor(DataActor):
         self.subscribe_topic(evaluated_topic(), self._on_evaluated)
         self.subscribe_topic(outcome_topic(), self._on_outcome)
         self.subscribe_topic(alert_topic(), self._on_alert)
+        self.subscribe_topic(mode_topic(), self._on_mode)
         for name in self._ids:
             self.subscribe_topic(position_topic(name), self._on_position)
+            self.subscribe_topic(word_topic(name), self._on_word)
         self._time.every(self.clock, "invariants", self._params.check_interval_ns, self._on_timer)
 
     @recorded
@@ -150,8 +156,24 @@ class Monitor(DataActor):
             return
         if message.committed_lots > before.committed_lots and self._risk is not None and self._risk.equity > 0.0:
             self._watches[name].ordered(self._committed(), self._risk.equity)
+        self._venue_lots[name] = None  # what was said before is no word of this position
         self._watches[name].held(self._now(), message.lots)
         self._look_at(name, self._now())
+
+    @recorded
+    def _on_word(self, message: object) -> None:
+        """Take what the venue says is held; look where that differs."""
+        if isinstance(message, PositionWord) and message.instrument_id in self._ids:
+            name = message.instrument_id
+            lots = round(Decimal(message.quantity) / self._lots[name])
+            self._venue_lots[name] = lots
+            if lots != self._positions[name].lots:
+                self._look_at(name, self._now())
+
+    @recorded
+    def _on_mode(self, message: object) -> None:
+        if isinstance(message, ModeState):
+            self._shed = message.shed
 
     @recorded
     def _on_outcome(self, message: object) -> None:
@@ -166,6 +188,8 @@ class Monitor(DataActor):
     @recorded
     def _on_timer(self, now: int) -> None:
         """Look at all that is held, that has an order though nothing is held, or that nobody decides on any more."""
+        if self._shed:
+            return
         for name, instrument_id in self._ids.items():
             age = self._decision_age(name, now)
             if (
@@ -200,7 +224,7 @@ class Monitor(DataActor):
             cache_lots=self._cache_lots(name),
             owner_lots=self._positions[name].lots,
             journal_lots=round(self._witness.held(name) / self._lots[name]),
-            venue_lots=None,
+            venue_lots=self._venue_lots[name],
             close=self._witness.decided(name)[1],
             breaker_ns=self._evaluated_ns,
             decision_age_seconds=decision_age_seconds,

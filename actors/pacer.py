@@ -21,8 +21,10 @@ TICK_NS = 1_000_000
 
 
 class PacerParams(msgspec.Struct, frozen=True, kw_only=True):
-    """What is waited for: bars of these types of ``base_ns``; a bar that does not come, or an order without an answer,
-    holds the replay up so long (ns of the engine's time) and no longer.
+    """What is waited for: bars of these types of ``base_ns``.
+
+    A bar that does not come, or an order without an answer, holds the replay up so long (ns of the engine's time) and
+    no longer.
     """
 
     bar_types: tuple[str, ...]
@@ -86,6 +88,11 @@ class Pacer(DataActor):
             self.subscribe_bars(BarType.from_str(bar_type))
         self.clock.set_timer_ns("pacer", TICK_NS, callback=self._on_tick)
         self._steps.ask()
+
+    @recorded
+    def on_stop(self) -> None:
+        """Look no more."""
+        self.clock.cancel_timer("pacer")
 
     @recorded
     def on_bar(self, bar: Bar) -> None:

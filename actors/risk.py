@@ -13,6 +13,7 @@ from core.breaker import ACTIVE, STATES
 from core.causes import BreakerClocks, BreakerParams, Change, Step, flattening, trading_state
 from core.errors import StateError
 from core.faults import Faults, guarded, recorded
+from core.listening import asked
 from core.messages import (
     Alert,
     Evaluated,
@@ -163,10 +164,8 @@ class RiskActor(DataActor):
         instrument = str(funding_rate.instrument_id)
         if funding_rate.next_funding_ns is not None or instrument not in self._books.held():
             return
-        price = self.cache.price(funding_rate.instrument_id, PriceType.MID)
-        if price is None:
-            raise RuntimeError(f"funding of {instrument} cannot be written down: no quote of it has been seen")
-        self._fund(FundingSettled(instrument, funding_rate.ts_event, float(funding_rate.rate), price.as_double()))
+        rate, price = float(funding_rate.rate), self._middle(instrument)
+        self._fund(FundingSettled(instrument, funding_rate.ts_event, rate, price))
 
     @recorded
     def _on_settled(self, message: object) -> None:
@@ -174,7 +173,9 @@ class RiskActor(DataActor):
             self._fund(message)
 
     def _fund(self, settled: FundingSettled) -> None:
-        amount = self._books.fund(settled.instrument_id, settled.ts_event, settled.price, settled.rate)
+        amount = self._books.fund(
+            settled.instrument_id, settled.ts_event, settled.price, settled.rate, booked=settled.booked
+        )
         row = {
             "ts_event": settled.ts_event,
             "instrument_id": settled.instrument_id,
@@ -368,12 +369,21 @@ class RiskActor(DataActor):
         """Return the prices of a mark: its own close, and the others' last ones."""
         return lambda name: mark.close if name == mark.instrument_id else self._last_close(name)
 
+    @asked
+    def _middle(self, instrument: str) -> float:
+        price = self.cache.price(InstrumentId.from_str(instrument), PriceType.MID)
+        if price is None:
+            raise RuntimeError(f"funding of {instrument} cannot be written down: no quote of it has been seen")
+        return float(price.as_double())
+
+    @asked
     def _last_close(self, instrument: str) -> float:
         bar = self.cache.bar(self._bar_types[instrument])
         if bar is None:
             raise RuntimeError(f"a position in {instrument} cannot be marked: no bar of it has been seen")
         return float(bar.close.as_double())
 
+    @asked
     def _last_seen(self, instrument: str) -> int:
         bar = self.cache.bar(self._bar_types[instrument])
         return 0 if bar is None else int(bar.ts_init)
@@ -383,13 +393,16 @@ class RiskActor(DataActor):
 
         The engine copies an account with its whole history at every look, which a decision has no time for.
         """
-        if not self._books.due(ts):
-            return ""
+        return self._books.audit(ts, self._balance()) if self._books.due(ts) else ""
+
+    @asked
+    def _balance(self) -> float:
         account = self.cache.account_for_venue(self._venue)
         if account is None:
             raise RuntimeError(f"no account at {self._venue}")
-        return self._books.audit(ts, float(account.balance_total(self._currency).as_double()))
+        return float(account.balance_total(self._currency).as_double())
 
+    @asked
     def _now(self) -> int:
         return self._time.now_ns(int(self.clock.timestamp_ns()))
 

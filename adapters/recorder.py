@@ -50,6 +50,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "breaker": _schema(ts_event=_INT, state_from=_TEXT, state_to=_TEXT, trigger=_TEXT, reason=_TEXT),
     "alerts": _schema(ts_event=_INT, source=_TEXT, severity=_TEXT, text=_TEXT),
     "funding": _schema(ts_event=_INT, instrument_id=_TEXT, rate=_FLOAT, amount=_FLOAT),
+    "modes": _schema(ts_event=_INT, mode_from=_TEXT, mode_to=_TEXT, reason=_TEXT),
     "positions": _schema(ts_event=_INT, instrument_id=_TEXT, quantity=_TEXT, entry_price=_FLOAT, reason=_TEXT),
 }  # fmt: skip
 """Columns by kind of row. ``ts_event`` ns UTC; quantities and prices of orders are decimal strings, exact; money in

@@ -18,7 +18,12 @@ from nautilus_trader.adapters.binance import (
 from nautilus_trader.adapters.sandbox import SandboxExecutionClientConfig, SandboxExecutionClientFactory
 from nautilus_trader.common import Environment, LoggerConfig, LogLevel
 from nautilus_trader.execution import MakerTakerFeeModel, StaticLatencyModel
-from nautilus_trader.live import LiveExecutionEngineConfig, LiveNode, LiveRiskEngineConfig
+from nautilus_trader.live import (
+    LiveExecutionEngineConfig,
+    LiveNode,
+    LiveRiskEngineConfig,
+    SubmissionRecoveryPolicy,
+)
 from nautilus_trader.model import AccountId, AccountType, Currency, Money, OmsType, TraderId
 from nautilus_trader.model import Venue as VenueId
 
@@ -135,6 +140,7 @@ def _engine(venue: Venue, infos: Sequence[InstrumentInfo], *, simulated: bool) -
         reconciliation_startup_delay_secs=0.0,
         reconciliation_lookback_mins=venue.reconciliation_minutes,
         reconciliation_instrument_ids=[info.id for info in infos],
+        submission_recovery_policy=SubmissionRecoveryPolicy.RETAIN_UNRESOLVED,  # silence is no rejection
         inflight_check_interval_ms=round(venue.inflight_check_seconds * 1e3),
         inflight_check_threshold_ms=round(venue.inflight_seconds * 1e3),
         open_check_interval_secs=None if simulated else venue.open_check_seconds,

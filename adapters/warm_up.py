@@ -1,6 +1,5 @@
 """A window as it would be had it never been interrupted: from its snapshot, the catalog and REST history."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +26,14 @@ class WarmUp(NamedTuple):
 
 
 def keep_window(store: StateStore, instrument_id: str, window: Window) -> None:
-    """Keep a window for the next start."""
-    store.save(_key(instrument_id), window.snapshot())
+    """Keep a window for the next start.
+
+    Raises
+    ------
+    StateError
+        Where the store does not take it.
+    """
+    store.put(_key(instrument_id), window.snapshot())
 
 
 def warm_window(spec: FeatureSpec, info: InstrumentInfo, warm_up: WarmUp) -> Window:
@@ -91,7 +96,7 @@ def _bars(interval: str, info: InstrumentInfo, warm_up: WarmUp, start_ns: int, u
 
 def _funding(info: InstrumentInfo, warm_up: WarmUp, start_ns: int, until_ns: int) -> Funding:
     """Return the funding settled in ``start_ns < t <= until_ns``: of the catalog, and of REST where that ends."""
-    held: Mapping[int, float] = {}
+    held: dict[int, float] = {}
     if warm_up.catalog is not None and (warm_up.catalog / "data").is_dir():
         funding = read_funding(warm_up.catalog, info.id, start_ns=start_ns, end_ns=until_ns)
         held = dict(zip(funding.ts.tolist(), funding.rate.tolist(), strict=True))

@@ -1,10 +1,9 @@
 """``autotrade backtest``: replay a range of the catalog, print what came of it, and write a report."""
 
 import argparse
-import glob
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import configs
-from adapters.catalog import Series, list_series
 from adapters.instruments import instrument_id
 from adapters.report import statistics_table
 from adapters.sample import write_sample
+from commands.ranges import artifact_paths, base_series, decision_range
 from configs.schema import AppConfig
-from core.bars import DAY_NS, interval_ns
 from core.errors import DataError, UsageError
-from core.features import feature_spec
 from core.times import iso, parse_time
 from run_backtest import Replay, run_backtest
 
@@ -114,7 +111,7 @@ def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Rep
     catalog: Path = args.catalog or Path(config.catalog.path)
     if args.catalog is not None and not catalog.is_dir():
         raise DataError(f"no catalog at {catalog}: fill one with `autotrade data import` or `autotrade data download`")
-    series = _series(catalog, config)
+    series = base_series(catalog, config)
     asked = [instrument_id(name, market="um") for name in args.instruments or ()]
     names = tuple(asked or [n for n in config.market.instruments if n in series] or sorted(series))
     if not names and args.catalog is None:
@@ -125,7 +122,7 @@ def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Rep
             soft_wrap=True,
         )
         names = (write_sample(catalog, seed=sample.seed, days=sample.days),)
-        series = _series(catalog, config)
+        series = base_series(catalog, config)
     base = config.market.base_interval
     if not names:
         raise DataError(
@@ -135,8 +132,8 @@ def _resolve(args: argparse.Namespace, config: AppConfig, notes: Console) -> Rep
         if name not in series:
             held = ", ".join(sorted(series)) or "nothing"
             raise DataError(f"catalog {catalog} has no {base} bars of {name}, it holds {held}: import them first")
-    start, end = _range(args, config, [series[name] for name in names])
-    models = tuple(args.models or _models(config.catalog.models))
+    start, end = decision_range(args.start, args.end, config, [series[name] for name in names])
+    models = tuple(args.models or artifact_paths(config.catalog.models))
     if args.out is not None and args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise UsageError(
             f"--out {args.out} exists and is not empty: a run is not overwritten, choose another directory"
@@ -166,41 +163,6 @@ def _arrival(text: str) -> tuple[int, Path]:
             f"--arrive {text!r} names no directory; give TIME=DIR, as in 2024-01-20T06:00=catalog/models/x"
         )
     return parse_time(time, "--arrive"), Path(folder)
-
-
-def _series(catalog: Path, config: AppConfig) -> dict[str, Series]:
-    """Return the base bars of a catalog by instrument."""
-    if not catalog.is_dir():
-        return {}
-    wanted = ("bars", config.market.base_interval)
-    return {s.instrument_id: s for s in list_series(catalog) if (s.kind, s.interval) == wanted}
-
-
-def _range(args: argparse.Namespace, config: AppConfig, held: Sequence[Series]) -> tuple[int, int]:
-    """Return the range of decision closes (ns) that was asked for, where all instruments have bars."""
-    spec = feature_spec(config.market.base_interval, config.market.decision_interval)
-    warm = (spec.warmup_bars + 2) * interval_ns(config.market.decision_interval)
-    first, last = max(s.first_ns for s in held), min(s.last_ns for s in held)
-    start = max(parse_time(args.start, "--start"), first) if args.start else first + warm
-    end = parse_time(args.end, "--end") if args.end else last
-    holds = f"the catalog holds {iso(first)} to {iso(last)}"
-    if start >= end and args.start and args.end:
-        raise UsageError(f"--start {args.start} is not before --end {args.end}; {holds}")
-    if not args.start and start >= end and first < last:
-        raise DataError(
-            f"the first {warm // DAY_NS} days of bars only warm the features up; {holds}: import more, or give --start"
-        )
-    if start >= end or end <= first or start >= last:
-        raise DataError(
-            f"no bars from {iso(start)} to {iso(end)} of {', '.join(s.instrument_id for s in held)}; {holds}"
-        )
-    return start, end
-
-
-def _models(patterns: Sequence[str]) -> list[Path]:
-    """Return the artifact directories that the configuration names, in the order of their names."""
-    found = {Path(name) for pattern in patterns for name in glob.glob(pattern)}  # noqa: PTH207 - may be absolute
-    return sorted(path for path in found if (path / "manifest.json").is_file())
 
 
 def _every(count: int, call: Callable[[int], None]) -> Callable[[int], None]:

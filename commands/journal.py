@@ -8,6 +8,7 @@ import msgspec
 
 import configs
 from adapters.run_journal import Row, RunJournal, newest_run
+from adapters.session_view import refresh_view
 from core.errors import DataError, UsageError
 from core.explain import Evidence, brief, explain, judgement, orders_told, shown
 from core.invariants import INVARIANTS
@@ -31,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     listed.add_argument("--last", type=int, metavar="N", help="only the last N of them")
     for command, run in ((why, _why), (listed, _list)):
         command.add_argument("--run", dest="directory", type=Path, metavar="DIR",
-                             help="a run's directory (default: the newest of catalog/runs)")  # fmt: skip
+                             help="directory of a run or a session (default: the newest of catalog/runs)")  # fmt: skip
         command.add_argument("--instrument", metavar="ID", help="of this instrument only")
         command.add_argument("--json", action="store_true", help="print JSON")
         command.set_defaults(run=run)
@@ -86,6 +87,7 @@ def _invariants(args: argparse.Namespace) -> int:
 def _journal(args: argparse.Namespace) -> RunJournal:
     """Return the run that is asked about."""
     run = args.directory if args.directory is not None else newest_run(Path(configs.load("backtest").catalog.runs_path))
+    refresh_view(run)
     journal = RunJournal(run)
     if args.instrument is not None and args.instrument not in journal.instruments:
         raise DataError(f"{run} holds no decision on {args.instrument}, only on {', '.join(journal.instruments)}")

@@ -14,8 +14,10 @@ from msgspec import Meta
 from configs.breaker import Breaker
 from configs.execution import Execution
 from configs.invariants import Invariants
+from configs.live import Live
 from configs.orders import Orders
 from configs.position import Exits, Sizing
+from configs.record import Record
 from configs.risk import Risk
 from configs.section import SAFER_IS_HIGHER, Section, shown
 from configs.serving import Serving
@@ -164,6 +166,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     market: Market
     venue: Venue
     catalog: Catalog
+    record: Record
     download: Download
     ensemble: Ensemble
     sizing: Sizing
@@ -174,6 +177,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     execution: Execution
     orders: Orders
     invariants: Invariants
+    live: Live
     costs: Costs
     backtest: Backtest
     sample: Sample
@@ -239,8 +243,8 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
-        Market, Venue, Catalog, Download, Ensemble, Sizing, Exits, Risk,
-        Breaker, Serving, Execution, Orders, Invariants, Costs, Backtest, Sample,
+        Market, Venue, Catalog, Record, Download, Ensemble, Sizing, Exits, Risk,
+        Breaker, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
     )
 }  # fmt: skip
 """The sections of `AppConfig` by name, in order."""

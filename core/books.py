@@ -28,6 +28,7 @@ class Books:
         self._opening: float | None = None
         self._funding = 0.0
         self._latest_funding = (0, 0.0)
+        self._unbooked = 0.0
         self._audited_day = -1
 
     @property
@@ -45,10 +46,16 @@ class Books:
         """Take what the owner of a position says of it."""
         self._positions[position.instrument_id] = position
 
-    def fund(self, instrument: str, ts_ns: int, price: float, rate: float) -> float:
-        """Book a funding payment and return its cash flow (quote currency); longs pay a positive rate."""
+    def fund(self, instrument: str, ts_ns: int, price: float, rate: float, *, booked: bool = True) -> float:
+        """Book a funding payment and return its cash flow (quote currency); longs pay a positive rate.
+
+        Not ``booked``: the account will never show it.
+        """
         amount = -round(self._positions[instrument].lots * self._lots[instrument] * price * rate, 8)
         self._funding += amount
+        if not booked:
+            self._unbooked += amount
+            return amount
         same = self._latest_funding[1] if self._latest_funding[0] == ts_ns else 0.0
         self._latest_funding = (ts_ns, same + amount)
         return amount
@@ -88,6 +95,7 @@ class Books:
         The first audit opens them. Funding that is due at this very close is in the books and not yet in the account.
         """
         self._audited_day = (ts_ns - 1) // DAY_NS
+        actual += self._unbooked
         actual += self._latest_funding[1] if self._latest_funding[0] == ts_ns else 0.0
         if self._opening is None:
             self._opening = actual - self.balance

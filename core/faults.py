@@ -5,11 +5,18 @@ import traceback
 from collections.abc import Callable
 from typing import Concatenate, Protocol
 
+from core.listening import Listener
+
 __all__ = ["Faults", "HasFaults", "guarded", "recorded"]
 
 
 class Faults:
-    """What went wrong inside handlers of one run, in order, and whether a person wants it to end."""
+    """What went wrong inside handlers of one run, in order, and whether a person wants it to end.
+
+    ``listener``: who hears of every handler, where anybody does.
+    """
+
+    listener: Listener | None = None
 
     def __init__(self) -> None:
         self._found: list[str] = []
@@ -50,10 +57,16 @@ def recorded[S: HasFaults, **P](handler: Callable[Concatenate[S, P], None]) -> C
 
     @functools.wraps(handler)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        listener = self.faults.listener
+        if listener is not None:
+            listener.enter(self, handler.__name__, args)
         try:
             handler(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the engine would swallow it; the run is failed with it instead
             self.faults.add(f"{type(self).__name__}.{handler.__name__}", error)
+        finally:
+            if listener is not None:
+                listener.leave()
 
     return call
 

@@ -119,12 +119,16 @@ class ClosedBar(msgspec.Struct, frozen=True, gc=False):
 
 
 class FundingSettled(msgspec.Struct, frozen=True, gc=False):
-    """Funding was settled: ``rate`` fraction of notional that longs pay, ``price`` the mark it was paid on (or NaN)."""
+    """Funding was settled: ``rate`` fraction of notional that longs pay, ``price`` the mark it was paid on.
+
+    Not ``booked``: the account does not show it, since its venue is a simulation without funding.
+    """
 
     instrument_id: str
     ts_event: int
     rate: float
     price: float
+    booked: bool = True
 
 
 class Trip(msgspec.Struct, frozen=True):

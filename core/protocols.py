@@ -11,6 +11,7 @@ from core.serving import Candidate
 
 __all__ = [
     "BarHistory",
+    "ClockWatch",
     "FlowSource",
     "Journal",
     "ModelSource",
@@ -59,6 +60,14 @@ class ModelSource(Protocol):
 
     def offers(self, ts_ns: int, seen: int) -> Sequence[Offer]:
         """Return the offers known at ``ts_ns`` after the first ``seen`` ones. Never blocks."""
+
+
+class ClockWatch(Protocol):
+    """How far our clock is from the venue's."""
+
+    @property
+    def offset_ns(self) -> int:
+        """Our clock less the venue's, as it was found last."""
 
 
 class FlowSource(Protocol):

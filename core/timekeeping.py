@@ -11,10 +11,19 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["EngineTime", "ReplayTime", "Ring"]
+__all__ = ["EngineTime", "ReplayTime", "Ring", "SameClock"]
 
 type Ring = Callable[[int], None]
 """Called at market time, ns UTC."""
+
+
+class SameClock:
+    """The venue's clock is ours (`core.protocols.ClockWatch`)."""
+
+    @property
+    def offset_ns(self) -> int:
+        """Nothing."""
+        return 0
 
 
 class EngineTime:

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any, Self
 
 import msgspec
-from nautilus_trader.model import ClientOrderId, OrderFilled, OrderSide, StrategyId
+from nautilus_trader.model import ClientOrderId, InstrumentId, OrderFilled, OrderSide, StrategyId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from core.commands import (
@@ -26,7 +26,7 @@ from core.messages import Freeze
 from core.protocols import Journal, StateStore, Timekeeper
 from core.timekeeping import EngineTime
 from core.trader import Trader, TraderParams
-from core.venue_words import VenueDesk
+from core.venue_words import Request, VenueDesk
 from strategies.orders import OrderDesk
 from strategies.rows import counted_row, decision_row, fill_row, order_row, position_row
 
@@ -62,7 +62,8 @@ class Carrier(Strategy):
 
     def __new__(cls, params: RLStrategyParams, **_: object) -> Self:
         """Pass the engine its own configuration, which it takes at creation."""
-        config = StrategyConfig(strategy_id=StrategyId(params.trader.strategy_id))
+        owned = [InstrumentId.from_str(params.trader.instrument_id)]
+        config = StrategyConfig(strategy_id=StrategyId(params.trader.strategy_id), external_order_instrument_ids=owned)
         return super().__new__(cls, config)  # type: ignore[call-arg] # the stub has it at __init__
 
     def __init__(
@@ -83,7 +84,7 @@ class Carrier(Strategy):
         self._venue = venue
         self._fee = params.fee
         self._unkept = ""
-        self._reconciling = False
+        self._reconciling = self._by_rest = False
         self._key = f"trader.{params.trader.instrument_id}"
         self._name = params.trader.instrument_id
         self._desk = OrderDesk(params.trader.instrument_id, params.lot, params.trader.tick)
@@ -208,7 +209,10 @@ class Carrier(Strategy):
     def _submit(self, command: Submit) -> None:
         order = self._desk.build(command, self.order_factory)
         self._write_order(order, command.purpose, "submitted", "", command.ts_event)
-        self.submit_order(order)
+        if self._by_rest and command.purpose == "exit" and self._venue is not None:
+            self._venue.send(Request(self._name, command.order_id, command.side, str(order.quantity)))
+        else:
+            self.submit_order(order)
 
     def _query(self, order_id: str) -> None:
         """Have the venue asked about an order; what the engine knows for certain is the answer at once.

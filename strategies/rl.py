@@ -16,6 +16,7 @@ from nautilus_trader.model import (
     OrderUpdated,
 )
 
+from core.degraded import ModeState, mode_topic
 from core.faults import guarded, recorded
 from core.messages import (
     Flatten,
@@ -66,6 +67,7 @@ class RLStrategy(Carrier):
         self.subscribe_topic(freeze_topic(), self._on_freeze)
         self.subscribe_topic(ended_topic(name), self._on_parent_ended)
         self.subscribe_topic(word_topic(name), self._on_word)
+        self.subscribe_topic(mode_topic(), self._on_mode)
         kept = self._store.load(self._key) if self._store is not None else None
         if kept is not None:
             self.trader.restore(msgspec.msgpack.decode(kept, type=TraderState))
@@ -101,6 +103,12 @@ class RLStrategy(Carrier):
             outcome = {"timed_out": "expired"}.get(message.outcome, message.outcome)
             now_ns = self._now()
             self._carry_out(self.trader.on_ended(message.client_order_id, outcome, message.reason, now_ns))
+
+    @recorded
+    def _on_mode(self, message: object) -> None:
+        """While nobody hears us by the engine's ways, exits go by REST."""
+        if isinstance(message, ModeState):
+            self._by_rest = message.by_rest
 
     @recorded
     def _on_word(self, message: object) -> None:

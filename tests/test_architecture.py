@@ -13,7 +13,7 @@ from configs.section import settings_of
 ROOT = Path(__file__).parents[1]
 
 PACKAGES = ("core", "configs", "adapters", "actors", "strategies", "training", "venue", "commands", "benchmarks")
-ROOTS = ("cli", "composition", "run_backtest", "run_live", "run_study")
+ROOTS = ("cli", "composition", "rehearsal", "run_backtest", "run_live", "run_parity", "run_study")
 OURS = {*PACKAGES, *ROOTS}
 
 MAY_IMPORT = {
@@ -29,6 +29,8 @@ MAY_IMPORT = {
     "composition": {"actors", "strategies", "adapters", "configs", "core"},
     "run_backtest": OURS - {"benchmarks", "training", "run_live", "run_study", "venue"},
     "run_live": OURS - {"benchmarks", "training", "run_study"},
+    "rehearsal": {"composition", "actors", "strategies", "adapters", "configs", "core"},
+    "run_parity": OURS - {"benchmarks", "training", "run_study", "run_live", "venue"},
     "venue": {"venue"},
     "run_study": OURS - {"benchmarks"},
 }

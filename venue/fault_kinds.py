@@ -11,7 +11,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "server_error": ("before",),
     "rate_limit": ("before",),
     "ban": ("before",),
-    "maintenance": ("before", "accept"),
+    "maintenance": ("before", "socket"),
     "bad_signature": ("before",),
     "bad_key": ("before",),
     "margin": ("before",),
@@ -36,7 +36,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "kill_event": ("outgoing",),
     "skew": (),
 }
-"""Every kind, and the places at which it is asked (``kline``: events of klines and answers to requests for them)."""
+"""Every kind, and the places at which it is asked (``kline``: events of klines and answers to requests for
+them; ``accept``: any new connection; ``socket``: a new websocket)."""
 
 _UNKNOWN = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
 

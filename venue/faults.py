@@ -159,13 +159,13 @@ class Faults:
                 self._held.setdefault(channel, []).extend(sent)
                 return []
         if subject.get("e") == "kline":
-            for armed in self._of("kline", subject):
-                sent = [pair for wait, what in sent for pair in self._spoilt(channel, armed.rule.kind, wait, what)]
+            sent = self._spoilt(subject, sent)
         return sent + self._held.pop(channel, []) if sent else sent
 
     def accepts(self, channel: str) -> bool:
         """Whether a new connection is taken."""
-        return not any(True for _ in self._of("accept", {"channel": channel}))
+        subject = {"channel": channel}
+        return not (self._of("accept", subject) or (channel != "rest" and self._of("socket", subject)))
 
     def clock_skew_ms(self) -> int:
         """Milliseconds by which the exchange's clock is ahead."""
@@ -175,16 +175,23 @@ class Faults:
         armed = [each for each in self._armed.values() if place in KINDS[each.rule.kind]]
         return [each for each in armed if each.strikes(subject)]
 
-    def _spoilt(self, channel: str, kind: str, wait: float, event: dict[str, Any]) -> Sent:
-        """Return what becomes of a kline event."""
-        if kind == "kline_missing":
-            return []
-        if kind == "kline_duplicate":
-            return [(wait, event), (wait, event)]
-        if kind == "kline_out_of_order":
-            self._held.setdefault(channel, []).append((wait, event))
-            return []
-        return [(wait, {**event, "k": KLINES[kind](dict(event["k"]))})]
+    def _spoilt(self, subject: Mapping[str, Any], sent: Sent) -> Sent:
+        """Return what becomes of a kline event; one that is out of order waits for the next closed one of its kind."""
+        kline = subject["k"]
+        place = f"{kline['s']} {kline['i']}"
+        waiting = self._held.pop(place, []) if kline["x"] else []
+        for armed in self._of("kline", subject):
+            kind = armed.rule.kind
+            if kind == "kline_missing":
+                sent = []
+            elif kind == "kline_duplicate":
+                sent = [*sent, *sent]
+            elif kind == "kline_out_of_order":
+                self._held.setdefault(place, []).extend(sent)
+                sent = []
+            else:
+                sent = [(wait, {**what, "k": KLINES[kind](dict(what["k"]))}) for wait, what in sent]
+        return sent + waiting
 
 
 def _subject(call: Call) -> dict[str, Any]:

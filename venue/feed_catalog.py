@@ -6,6 +6,7 @@
     DIR/data/funding_rates/<SYMBOL>-PERP.BINANCE/*.parquet
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -81,7 +82,13 @@ class CatalogFeed:
 
     def funding(self, symbol: str, first_ms: int, last_ms: int) -> list[FundingTime]:
         """Return the settlements of ``first_ms <= t <= last_ms``, in order."""
-        return [each for each in self._funding[symbol] if first_ms <= each.time_ms <= last_ms]
+        settled = self._funding[symbol]
+        start, stop = (bisect_left(settled, moment, key=_time_of) for moment in (first_ms, last_ms + 1))
+        return settled[start:stop]
+
+
+def _time_of(funding: FundingTime) -> int:
+    return funding.time_ms
 
 
 def _parts(catalog: Path, symbol: str) -> list[_Part]:

@@ -61,11 +61,12 @@ class Player:
         return self._feed.end_ms is not None and self.minute_ms >= self._feed.end_ms
 
     def begin(self, *, speed: float) -> None:
-        """Set the clock to the first minute and tell its opens."""
+        """Set the clock to the first minute and tell its opens; at speed 1 that minute has begun already."""
         for symbol, market in self.markets.items():
             if price := market.price_at(self.minute_ms):
                 self._account.quote(symbol, market.move(price, self.minute_ms))
-        self._clock.set(self.minute_ms, speed=speed or 1.0, limit_ms=None if speed else self._waits_at())
+        begun = self._clock.real_ms() if speed == 1 else self.minute_ms
+        self._clock.set(begun, speed=speed or 1.0, limit_ms=None if speed else self._waits_at())
         self._point(0)
 
     async def run(self) -> None:

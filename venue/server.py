@@ -68,7 +68,7 @@ class Venue:
         terms = ExchangeParams(
             params.balance, params.taker_bps / 1e4, params.maker_bps / 1e4, params.maintenance, params.fill_share
         )
-        exchange = Exchange([known[symbol] for symbol in params.symbols], terms, clock.market_ms)
+        exchange = Exchange([known[symbol] for symbol in params.symbols], terms, clock.market_ms, clock.real_ms)
         self._subscriptions = Subscriptions(self.faults)
         listen_keys = ListenKeys(params.listen_key_seconds, lambda: clock.real_ms() / 1e3)
         self._account = Account(exchange, self._subscriptions, listen_keys, clock)

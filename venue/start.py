@@ -114,6 +114,7 @@ def started_venue(params: VenueParams) -> Iterator[RunningVenue]:
         cwd=Path(__file__).parents[1],
         env={**os.environ, TOKEN_VARIABLE: token},
         text=True,
+        start_new_session=True,  # Ctrl-C is for whoever started it
     )
     assert child.stdin is not None
     assert child.stdout is not None
