@@ -125,7 +125,7 @@ class WildSession(Session):
         self._request_ns += by_ns
         self._queue = [(due + by_ns, number, request, act) for due, number, request, act in self._queue]
         heapq.heapify(self._queue)
-        self._bare_ns, self._two_ns = self._bare_ns and self.now, self._two_ns and self.now
+        self._bare_ns, self._two_ns = 0, self._two_ns and self.now
         self._much_ns = self._much_ns and self.now
 
     def _compare(self) -> None:
