@@ -103,7 +103,10 @@ class Shells(NamedTuple):
 def components(
     config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, shells: Shells | None = None
 ) -> Components:
-    """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
+    """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument.
+
+    ``shells`` are an engine's where none are named.
+    """
     shells = shells or Shells(RiskActor, EnsembleActor, RLStrategy)
     if outside.listener is not None:
         outside = _overheard(config, infos, outside, outside.listener)
