@@ -30,6 +30,8 @@ from actors.listener import SessionListener
 from actors.pacer import Pacer, PacerParams
 from actors.stopper import Stopper, StopperParams, StopRequest
 from adapters.backfill import RestBackfill
+from adapters.binance_account import BinanceAccount
+from adapters.credentials import Credentials
 from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
 from adapters.model_watch import ModelWatch
@@ -42,7 +44,7 @@ from adapters.session_record import SessionRecord
 from adapters.session_view import refresh_view
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
-from adapters.venue import FLOW_TYPE, Keys, live_node, refuse_other_venues
+from adapters.venue import FLOW_TYPE, live_node, refuse_other_venues
 from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
@@ -76,7 +78,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     config: AppConfig
     models: tuple[Path, ...]
     out: Path
-    keys: Keys | None = None
+    keys: Credentials | None = None
     replay: ReplayControl | None = None
     ready: Callable[[], None] = lambda: None
     progress: Callable[[int], None] = lambda _: None
@@ -145,6 +147,9 @@ def run_live(live: Live) -> dict[str, Any]:
         web = stack.enter_context(Web(retries=2, backoff_seconds=0.5, timeout_seconds=5.0))
         rest = RestHistory(web, config.venue.http_url, "um", market_ns)
         infos = _infos(config, rest)
+        if live.keys is not None:
+            with BinanceAccount(config.venue.http_url, live.keys, retries=1) as account:
+                account.account()  # a key that is not taken is told in one line, not by a node that never connects
         catalog = Path(config.catalog.path) if config.venue.environment == "live" and live.replay is None else None
         warm_up = WarmUp(rest, catalog, store, live.replay.market_ns if live.replay is not None else time.time_ns())
         windows = {info.id: warm_window(spec, info, warm_up) for info in infos}

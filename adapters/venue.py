@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from nautilus_trader.adapters.binance import (
@@ -27,12 +26,13 @@ from nautilus_trader.live import (
 from nautilus_trader.model import AccountId, AccountType, Currency, Money, OmsType, TraderId
 from nautilus_trader.model import Venue as VenueId
 
+from adapters.credentials import Credentials
 from adapters.instruments import InstrumentInfo
 from configs.schema import AppConfig
 from configs.venue import Venue
 from core.errors import RefusedError
 
-__all__ = ["FLOW_TYPE", "Keys", "live_node", "refuse_other_venues"]
+__all__ = ["FLOW_TYPE", "live_node", "refuse_other_venues"]
 
 FLOW_TYPE = "BinanceBar"
 """The engine's name of Binance's bars with their taker flow."""
@@ -46,17 +46,7 @@ _MARGIN_TYPES = {"isolated": BinanceMarginType.ISOLATED, "cross": BinanceMarginT
 _SHUTDOWN_SECONDS = 5
 
 
-class Keys(NamedTuple):
-    """An API key and its secret, never shown."""
-
-    key: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return "Keys(...)"
-
-
-def live_node(config: AppConfig, infos: Sequence[InstrumentInfo], keys: Keys | None, currency: str) -> LiveNode:
+def live_node(config: AppConfig, infos: Sequence[InstrumentInfo], keys: Credentials | None, currency: str) -> LiveNode:
     """Return a node with the clients of a configuration, without components.
 
     Parameters
@@ -65,7 +55,7 @@ def live_node(config: AppConfig, infos: Sequence[InstrumentInfo], keys: Keys | N
         Of an environment that names a venue.
     infos : Sequence[InstrumentInfo]
         The instruments.
-    keys : Keys or None
+    keys : Credentials or None
         Needed where orders go to the venue.
     currency : str
         What the account is kept in.
@@ -113,7 +103,7 @@ def _data_client(venue: Venue, infos: Sequence[InstrumentInfo]) -> BinanceDataCl
     )
 
 
-def _exec_client(venue: Venue, infos: Sequence[InstrumentInfo], keys: Keys) -> BinanceExecutionClientConfig:
+def _exec_client(venue: Venue, infos: Sequence[InstrumentInfo], keys: Credentials) -> BinanceExecutionClientConfig:
     return BinanceExecutionClientConfig(
         account_id=AccountId("BINANCE-001"),
         product_type=BinanceProductType.USD_M,

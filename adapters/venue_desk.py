@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol, Self
 
-from adapters.signed_rest import VenueRefusalError
+from adapters.binance_refusals import VenueRefusalError
 from core.errors import AutotradeError
 from core.venue_words import NoWord, OrderWord, PositionWord, Request, Status, Word
 
@@ -40,7 +40,7 @@ _STATES: Mapping[str, Status] = {
 
 
 class Requests(Protocol):
-    """Signed requests (`adapters.signed_rest.SignedRest`)."""
+    """Signed requests (`adapters.binance_account.BinanceAccount`)."""
 
     def request(
         self, method: str, path: str, params: Mapping[str, str] | None = None, *, weight: int = 1, exits: bool = False

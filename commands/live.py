@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import configs
+from adapters.credentials import Credentials, credentials
 from adapters.instruments import instrument_id
 from adapters.report import statistics_table
-from adapters.venue import Keys
 from commands.ranges import artifact_paths
 from configs.schema import AppConfig
 from core.errors import AutotradeError, UsageError
@@ -117,15 +117,11 @@ def _session(environment: str) -> str:
     return f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{environment}-{os.urandom(3).hex()}"
 
 
-def _keys(config: AppConfig) -> Keys | None:
+def _keys(config: AppConfig) -> Credentials | None:
     """Return the credentials of an environment; none where fills are simulated."""
     if config.venue.execution == "simulated":
         return None
-    prefix = f"AUTOTRADE_{config.environment.upper()}_API_"
-    key, secret = os.environ.get(f"{prefix}KEY", ""), os.environ.get(f"{prefix}SECRET", "")
-    if not key or not secret:
-        raise UsageError(f"no credentials: set {prefix}KEY and {prefix}SECRET")
-    return Keys(key, secret)
+    return credentials(config.environment, os.environ, Path(".env"))
 
 
 @contextmanager

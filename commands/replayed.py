@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from adapters.credentials import Credentials
 from adapters.sample import write_sample
-from adapters.venue import Keys
 from commands.ranges import base_series, decision_range
 from configs.schema import AppConfig
 from core.bars import DAY_NS
@@ -50,7 +50,7 @@ def controlled(url: str) -> Iterator[ReplayControl]:
 @contextmanager
 def replayed(
     config: AppConfig, catalog: Path | None, span: tuple[str | None, str | None], out: Path, notes: Console
-) -> Iterator[tuple[AppConfig, Keys, ReplayControl, tuple[int, int]]]:
+) -> Iterator[tuple[AppConfig, Credentials, ReplayControl, tuple[int, int]]]:
     """Start a stand-in venue; yield the configuration to trade on it with, its keys, its controls and the range (ns).
 
     State is kept beside the session: a replay neither finds nor leaves any of another run. An empty default catalog is
@@ -105,7 +105,7 @@ def replayed(
                 breaker=msgspec.structs.replace(config.breaker, state_path=str(out / "state")),
             )
             control = _control_of(venue.control, venue.url)
-            yield changed, Keys(DEMO_KEY, DEMO_SECRET), control, (start, end)
+            yield changed, Credentials(DEMO_KEY, DEMO_SECRET), control, (start, end)
     except FeedError as error:
         raise DataError(str(error)) from None
 

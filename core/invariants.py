@@ -51,13 +51,14 @@ class StandingOrder(NamedTuple):
 class Look(NamedTuple):
     """What one look finds of an instrument; lots signed.
 
-    ``kept_lots``: of the present side, held throughout the last ``unprotected_seconds``; ``most_long`` and
-    ``most_short`` (unsigned) within the last ``settle_seconds``; ``cache_lots`` of the engine, ``owner_lots`` of the
-    strategy, ``journal_lots`` summed over the journal's fills, ``venue_lots`` by the venue's own word (None: not
-    asked); ``apart_seconds`` since these began to differ, 0 where they agree; ``close`` of the last decision, quote
-    currency, 0 before any; ``decision_age_seconds`` while data have flowed all along, else NaN;
-    ``breaker_age_seconds`` while something is held, else NaN; ``committed`` notional of all instruments and ``equity``
-    when an increase was last ordered, quote currency, NaN where none was since the last look.
+    ``kept_lots``: of the present side, held throughout the last ``unprotected_seconds``; ``covered_lots`` (unsigned):
+    the most that stops against that side covered in this time; ``most_long`` and ``most_short`` (unsigned) within the
+    last ``settle_seconds``; ``cache_lots`` of the engine, ``owner_lots`` of the strategy, ``journal_lots`` summed
+    over the journal's fills, ``venue_lots`` by the venue's own word (None: not asked); ``apart_seconds`` since these
+    began to differ, 0 where they agree; ``close`` of the last decision, quote currency, 0 before any;
+    ``decision_age_seconds`` while data have flowed all along, else NaN; ``breaker_age_seconds`` while something is
+    held, else NaN; ``committed`` notional of all instruments and ``equity`` when an increase was last ordered, quote
+    currency, NaN where none was since the last look.
     """
 
     instrument_id: str
@@ -75,6 +76,7 @@ class Look(NamedTuple):
     breaker_age_seconds: float
     committed: float
     equity: float
+    covered_lots: int = 0
 
 
 class Violation(NamedTuple):
@@ -112,7 +114,7 @@ def _stops(look: Look) -> list[StandingOrder]:
 
 def _unprotected(look: Look, limits: Limits) -> str:
     side = -1 if look.kept_lots > 0 else 1
-    covered = sum(order.lots for order in _stops(look) if order.side == side)
+    covered = max(look.covered_lots, sum(order.lots for order in _stops(look) if order.side == side))
     if covered >= abs(look.kept_lots):
         return ""
     return (

@@ -53,6 +53,7 @@ class Watch:
         self._unprotected_ns = round(limits.unprotected_seconds * _SECOND_NS)
         self._settle_ns = round(limits.settle_seconds * _SECOND_NS)
         self._lots: deque[tuple[int, int]] = deque([(-(2**62), 0)])
+        self._covers: deque[tuple[int, tuple[int, int]]] = deque([(-(2**62), (0, 0))])
         self._apart_since = -1
         self._triggers: dict[str, float] = {}
         self._ordered = (nan, nan)
@@ -73,8 +74,9 @@ class Watch:
     def look(self, now_ns: int, words: Words, orders: Sequence[OpenOrder]) -> Look:
         """Return what is to be judged now, and set when to look again."""
         self.held(now_ns, words.cache_lots)
+        self._cover(now_ns, orders)
         self._forget(now_ns)
-        settled = [lots for _, lots in self._since(now_ns - self._settle_ns)]
+        settled = [lots for _, lots in _since(self._lots, now_ns - self._settle_ns)]
         spoken = {words.cache_lots, words.owner_lots, words.journal_lots, words.venue_lots} - {None}
         if len(spoken) == 1:
             self._apart_since = -1
@@ -92,6 +94,7 @@ class Watch:
             journal_lots=words.journal_lots,
             venue_lots=words.venue_lots,
             kept_lots=self._kept(now_ns, words.cache_lots),
+            covered_lots=self._covered(now_ns, words.cache_lots),
             most_long=max(0, *settled),
             most_short=-min(0, *settled),
             apart_seconds=(now_ns - self._apart_since) / _SECOND_NS if self._apart_since >= 0 else 0.0,
@@ -107,30 +110,46 @@ class Watch:
         """Return whether a stop stands where the last look did not find it."""
         return order.protective and self._triggers.get(order.order_id) != order.trigger
 
-    def _since(self, ts_ns: int) -> Iterable[tuple[int, int]]:
-        """Return what was held from a time on: the stretch that it lies in, and all later ones."""
-        first = max(i for i, (begun, _) in enumerate(self._lots) if begun <= ts_ns or i == 0)
-        return list(self._lots)[first:]
+    def _cover(self, now_ns: int, orders: Sequence[OpenOrder]) -> None:
+        """Take note of the lots that resting stops sell and buy from now on."""
+        stops = [order for order in orders if order.protective and order.resting]
+        covers = tuple(sum(order.lots for order in stops if order.side == side) for side in (-1, 1))
+        if covers != self._covers[-1][1]:
+            self._covers.append((now_ns, (covers[0], covers[1])))
+
+    def _covered(self, now_ns: int, lots: int) -> int:
+        """Return the most lots of the present side that stops covered within the time in which one must rest.
+
+        A stop that is replaced is gone for a moment; a position is bare once none has rested for all that time.
+        """
+        return max(covers[0 if lots > 0 else 1] for _, covers in _since(self._covers, now_ns - self._unprotected_ns))
 
     def _kept(self, now_ns: int, lots: int) -> int:
         """Return the lots of the present side that were held throughout the time in which a stop must rest."""
-        kept = [held for _, held in self._since(now_ns - self._unprotected_ns)]
+        kept = [held for _, held in _since(self._lots, now_ns - self._unprotected_ns)]
         return min(kept) if min(kept) > 0 else max(kept) if lots < 0 and max(kept) < 0 else 0
 
     def _forget(self, now_ns: int) -> None:
         """Drop stretches that ended before anything that is asked for."""
         oldest = now_ns - max(self._unprotected_ns, self._settle_ns)
-        while len(self._lots) > 1 and self._lots[1][0] <= oldest:
-            self._lots.popleft()
+        for stretches in (self._lots, self._covers):
+            while len(stretches) > 1 and stretches[1][0] <= oldest:
+                stretches.popleft()
 
     def _schedule(self, now_ns: int, lots: int, orders: Sequence[OpenOrder]) -> None:
         """Set when something that is out of step will have been so for too long."""
         due = []
         stops = [order for order in orders if order.protective and order.resting]
         if sum(order.lots for order in stops if order.side * lots < 0) < abs(lots):
-            due += [begun + self._unprotected_ns for begun, _ in self._lots]
+            due += [begun + self._unprotected_ns for begun, _ in (*self._lots, *self._covers)]
         if sum(order.lots for order in stops) > abs(lots) or any(order.side * lots > 0 for order in stops):
             due += [begun + self._settle_ns for begun, _ in self._lots]
         if self._apart_since >= 0:
             due.append(self._apart_since + self._settle_ns)
         self.due_ns = min((at for at in due if at > now_ns), default=0)
+
+
+def _since[T](stretches: deque[tuple[int, T]], ts_ns: int) -> Iterable[tuple[int, T]]:
+    """Return what was so from a time on: the stretch that it lies in, and all later ones."""
+    first = max(i for i, (begun, _) in enumerate(stretches) if begun <= ts_ns or i == 0)
+    return list(stretches)[first:]

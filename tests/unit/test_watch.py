@@ -53,6 +53,17 @@ def test_a_bare_position_is_looked_at_again_when_it_has_been_so_for_too_long():
     assert names(watch, 30 * S, words(5)) == {"unprotected"}
 
 
+def test_a_stop_that_is_replaced_leaves_the_position_bare_only_when_none_comes():
+    watch = Watch("X", LIMITS)
+    names(watch, 0, words(5), stop(5))
+    assert names(watch, 500 * S, words(5)) == set()
+    assert watch.due_ns == 530 * S
+    assert names(watch, 501 * S, words(5), stop(5, trigger=95.0)) == set()
+    assert names(watch, 600 * S, words(5)) == set()
+    assert names(watch, 630 * S - 1, words(5)) == set()
+    assert names(watch, 630 * S, words(5)) == {"unprotected"}
+
+
 def test_a_position_that_grows_lot_by_lot_is_judged_by_lots_not_by_the_whole():
     watch = Watch("X", LIMITS)
     for second in range(0, 200, 10):
