@@ -54,7 +54,6 @@ from core.bars import bar_type, interval_ns
 from core.errors import AutotradeError, DataError, RefusedError, StateError, UsageError
 from core.faults import Faults
 from core.features import Window, feature_spec
-from core.order_states import WAITING
 from core.protocols import StateStore
 from core.timekeeping import EngineTime, ReplayTime
 
@@ -374,11 +373,7 @@ def _at_rest(parts: Components) -> Callable[[], bool]:
     """Return a look at whether any order waits for an answer."""
 
     def look() -> bool:
-        return all(
-            order.state not in WAITING
-            for strategy in parts.strategies
-            for order in strategy.trader.desk.orders.live.values()
-        )
+        return all(strategy.trader.desk.orders.wake_ns() == 0 for strategy in parts.strategies)
 
     return look
 
