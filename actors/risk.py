@@ -386,7 +386,7 @@ class RiskActor(DataActor):
     @asked
     def _last_seen(self, instrument: str) -> int:
         bar = self.cache.bar(self._bar_types[instrument])
-        return 0 if bar is None else int(bar.ts_init)
+        return 0 if bar is None else int(bar.ts_event)
 
     def _audited(self, ts: int) -> str:
         """Return how our books differ from the venue's account, once a UTC day; empty where they do not.
