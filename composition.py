@@ -231,7 +231,14 @@ def _strategy(
         orders=config.orders.params(config.execution.style),
     )
     params = RLStrategyParams(trader=trader, lot=str(info.lot), fee=config.cost_params().taker)
-    return shell(params, journal=witness, faults=outside.faults, store=outside.store, time=outside.time)
+    return shell(
+        params,
+        journal=witness,
+        faults=outside.faults,
+        store=outside.store,
+        time=outside.time,
+        venue=outside.venue,
+    )
 
 
 def _monitor(config: AppConfig, infos: Sequence[InstrumentInfo], witness: Witness, outside: Outside) -> Monitor:

@@ -11,6 +11,7 @@ Composition root of a live node: the same components as a backtest's, with the v
 """
 
 import asyncio
+import gc
 import signal
 import sys
 import threading
@@ -201,7 +202,8 @@ def run_live(live: Live) -> dict[str, Any]:
         parts.join(node)
         node.add_actor(runner.stopper(infos, parts, faults))
         try:
-            runner.run()
+            with _collecting_here():
+                runner.run()
         finally:
             record.close()
             refresh_view(live.out)
@@ -216,7 +218,7 @@ def run_live(live: Live) -> dict[str, Any]:
         "config_hash": configs.config_hash(config),
         "warm_up_seconds": round(warmed - began, 3),
         "ready_seconds": round(runner.ready_at - began, 3),
-        "stopped_by": runner.stopped_by,
+        "stopped_by": runner.request.carried_out or runner.request.reason,
         "faults": faults.first,
         **summarise(
             live.out,
@@ -255,7 +257,6 @@ class _Runner:
     def __init__(self, node: LiveNode, config: AppConfig, live: Live) -> None:
         self.request = StopRequest()
         self.ready_at = 0.0
-        self.stopped_by = ""
         self._node = node
         self._config = config
         self._live = live
@@ -307,6 +308,7 @@ class _Runner:
             at_rest=_at_rest(parts),
             flat=lambda: all(strategy.trader.position.lots == 0 for strategy in parts.strategies),
             end=self._end,
+            tidy=_tidy,
             faults=faults,
         )
 
@@ -330,13 +332,11 @@ class _Runner:
         self._live.ready()
 
     def _end(self) -> None:
-        self.stopped_by = self.stopped_by or "wish"
         self._handle.stop()
 
     def _signalled(self, name: str) -> None:
         if self.request.reason or self.ready_at == 0.0:
             self._handle.stop()
-        self.stopped_by = name
         self.request.ask(name)
 
     @contextmanager
@@ -357,6 +357,22 @@ class _Runner:
 
 
 @contextmanager
+def _collecting_here() -> Iterator[None]:
+    """Leave the collecting of garbage to the engine's thread: objects of the engine must not end in another one.
+
+    What is there at the start stays for good, so that a collection is short.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect()
+        gc.enable()
+
+
+@contextmanager
 def _signals(told: Callable[[str], None]) -> Iterator[None]:
     """Hand SIGTERM and SIGINT on while a node runs."""
     before = {}
@@ -367,6 +383,11 @@ def _signals(told: Callable[[str], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _tidy() -> None:
+    """Collect garbage."""
+    gc.collect()
 
 
 def _at_rest(parts: Components) -> Callable[[], bool]:

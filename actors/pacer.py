@@ -12,6 +12,7 @@ from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, Bar, BarType
 
 from core.faults import Faults, recorded
+from core.messages import ClosedBar, bar_topic
 from core.protocols import ReplayStep, ReplaySteps
 from core.timekeeping import ReplayTime
 
@@ -73,7 +74,7 @@ class Pacer(DataActor):
         self._steps = steps
         self._at_rest = at_rest
         self._ended = ended
-        self._closes = dict.fromkeys(params.bar_types, 0)
+        self._closes = {str(BarType.from_str(bar_type).instrument_id): 0 for bar_type in params.bar_types}
         self._market_ns = 0
         self._stepping = True
         self._waited_for = ReplayStep(0, done=False)
@@ -86,6 +87,8 @@ class Pacer(DataActor):
         """Listen to bars, and begin."""
         for bar_type in self._params.bar_types:
             self.subscribe_bars(BarType.from_str(bar_type))
+        for name in self._closes:
+            self.subscribe_topic(bar_topic(name), self._on_closed_bar)
         self.clock.set_timer_ns("pacer", TICK_NS, callback=self._on_tick)
         self._steps.ask()
 
@@ -98,11 +101,16 @@ class Pacer(DataActor):
     def on_bar(self, bar: Bar) -> None:
         """Make it as late as the bar's close."""
         close_ns = -(-int(bar.ts_event) // self._params.base_ns) * self._params.base_ns
-        self._closes[str(bar.bar_type)] = close_ns
-        self._quiet = 0
         if close_ns > self._market_ns:
             self._market_ns = close_ns
             self._time.jump(self._now(), close_ns)
+
+    @recorded
+    def _on_closed_bar(self, message: object) -> None:
+        """Take note that a bar is decided on, now."""
+        if isinstance(message, ClosedBar):
+            self._closes[message.instrument_id] = message.ts_close
+            self._quiet = 0
 
     @recorded
     def _on_tick(self, _: Any) -> None:

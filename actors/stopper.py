@@ -14,6 +14,7 @@ __all__ = ["StopRequest", "Stopper", "StopperParams"]
 
 SOURCE = "stop"
 TICK_NS = 50_000_000
+TIDY_TICKS = 200
 
 
 class StopRequest:
@@ -25,11 +26,14 @@ class StopRequest:
         Who wishes it, empty where nobody does.
     flatten : bool or None
         Whether positions are closed first; None: as the configuration says.
+    carried_out : str
+        The reason of a wish that was carried out.
     """
 
     def __init__(self) -> None:
         self.reason = ""
         self.flatten: bool | None = None
+        self.carried_out = ""
 
     def ask(self, reason: str, *, flatten: bool | None = None) -> None:
         """Wish it; the first reason stands."""
@@ -63,6 +67,8 @@ class Stopper(DataActor):
         Whether nothing is held.
     end : Callable[[], None]
         Stops the node.
+    tidy : Callable[[], None]
+        Called every few seconds, in the engine's thread.
     faults : Faults
         Where handler errors are kept.
     """
@@ -81,6 +87,7 @@ class Stopper(DataActor):
         at_rest: Callable[[], bool],
         flat: Callable[[], bool],
         end: Callable[[], None],
+        tidy: Callable[[], None],
         faults: Faults,
     ) -> None:
         self.faults = faults
@@ -90,6 +97,8 @@ class Stopper(DataActor):
         self._at_rest = at_rest
         self._flat = flat
         self._end = end
+        self._tidy = tidy
+        self._ticks = 0
         self._ready = False
         self._until_ns = 0
 
@@ -105,6 +114,9 @@ class Stopper(DataActor):
             self._ready = True
             self._freeze(now, frozen=False)  # a node that was killed while it stopped has kept it
             self._started()
+        self._ticks += 1
+        if self._ticks % TIDY_TICKS == 0:
+            self._tidy()
         if not self._request.reason:
             return
         flatten = self._params.flatten if self._request.flatten is None else self._request.flatten
@@ -119,7 +131,7 @@ class Stopper(DataActor):
                 text = f"the node stops with orders unanswered or positions open after {self._params.wait_ns / 1e9:g} s"
                 self.publish_message(alert_topic(), Alert(SOURCE, "critical", text, now))
             self._freeze(now, frozen=False)
-            self._request.reason = ""
+            self._request.carried_out, self._request.reason = self._request.reason, ""
             self.clock.cancel_timer("stop")
             self._end()
 

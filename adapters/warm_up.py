@@ -15,6 +15,9 @@ from core.protocols import StateStore
 
 __all__ = ["WarmUp", "keep_window", "warm_window"]
 
+_LATE_NS = interval_ns("1m")
+"""A settlement bears a time that may be some milliseconds late; it is cut to the minute."""
+
 
 class WarmUp(NamedTuple):
     """Where history is had: ``now_ns`` market time, ``catalog`` None where there is none."""
@@ -101,7 +104,7 @@ def _funding(info: InstrumentInfo, warm_up: WarmUp, start_ns: int, until_ns: int
         funding = read_funding(warm_up.catalog, info.id, start_ns=start_ns, end_ns=until_ns)
         held = dict(zip(funding.ts.tolist(), funding.rate.tolist(), strict=True))
     from_ns = max(held, default=start_ns)
-    table = warm_up.rest.funding(info.raw_symbol, from_ns + 1, until_ns + 1)
+    table = warm_up.rest.funding(info.raw_symbol, from_ns, until_ns + _LATE_NS)
     rest = dict(zip(table.column(0).cast("int64").to_pylist(), map(float, table.column(1).to_pylist()), strict=True))
     rates = {**rest, **held}
     times = sorted(ts for ts in rates if start_ns < ts <= until_ns)

@@ -113,16 +113,20 @@ class ReplayTime:
     def _keep(self, alarm: _Alarm) -> None:
         self._set += 1
         alarm.number = self._set
-        self._alarms[id(alarm.clock), alarm.name] = alarm
+        self._alarms[_key(alarm)] = alarm
         self._wind(alarm)
 
     def _wind(self, alarm: _Alarm) -> None:
-        """Set the engine's alarm, for the case that no jump comes first."""
-        rung = partial(self._rung, alarm, alarm.number)
+        """Set the engine's alarm, for the case that no jump comes first.
+
+        What the engine is given must not hold the clock: it is let go by another thread, and a clock must not be.
+        """
+        rung = partial(self._rung, _key(alarm), alarm.number)
         alarm.clock.set_time_alert_ns(alarm.name, self.engine_ns(alarm.due_ns), callback=rung, allow_past=True)
 
-    def _rung(self, alarm: _Alarm, number: int, _: Any) -> None:
-        if self._alarms.get((id(alarm.clock), alarm.name)) is alarm and alarm.number == number:
+    def _rung(self, key: tuple[int, str], number: int, _: Any) -> None:
+        alarm = self._alarms.get(key)
+        if alarm is not None and alarm.number == number:
             self._ring(alarm)
 
     def _ring(self, alarm: _Alarm) -> None:
@@ -131,5 +135,11 @@ class ReplayTime:
             alarm.due_ns += alarm.every_ns
             self._keep(alarm)
         else:
-            del self._alarms[id(alarm.clock), alarm.name]
+            del self._alarms[_key(alarm)]
         alarm.ring(due_ns)
+
+
+def _key(alarm: _Alarm) -> tuple[int, str]:
+    """Return whose method an alarm calls, and its name; a component's clock is another object at every look."""
+    method = alarm.ring.func if isinstance(alarm.ring, partial) else alarm.ring
+    return id(getattr(method, "__self__", method)), alarm.name

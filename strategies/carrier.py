@@ -180,8 +180,7 @@ class Carrier(Strategy):
             case Submit():
                 self._submit(command)
             case Modify():
-                quantity, trigger = self._desk.quantity(command.lots), self._desk.price(command.trigger_ticks)
-                self.modify_order(ClientOrderId(command.order_id), quantity=quantity, trigger_price=trigger)
+                self._modify(command)
             case Cancel():
                 self.cancel_order(ClientOrderId(command.order_id))
             case WriteFill():
@@ -214,6 +213,17 @@ class Carrier(Strategy):
         else:
             self.submit_order(order)
 
+    def _modify(self, command: Modify) -> None:
+        """Have an order changed; one that stands as it is wanted is changed already."""
+        quantity, trigger = self._desk.quantity(command.lots), self._desk.price(command.trigger_ticks)
+        order = self._order(command.order_id)
+        if order is not None and order.quantity == quantity and order.trigger_price == trigger:
+            now_ns = self._now()
+            changed = self.trader.on_modified(command.order_id, command.lots, command.trigger_ticks, now_ns)
+            self._carry_out(changed)
+        else:
+            self.modify_order(ClientOrderId(command.order_id), quantity=quantity, trigger_price=trigger)
+
     def _query(self, order_id: str) -> None:
         """Have the venue asked about an order; what the engine knows for certain is the answer at once.
 
@@ -223,6 +233,8 @@ class Carrier(Strategy):
         order = self._order(order_id)
         if self._venue is not None:
             self._venue.ask_order(self._name, order_id)
+            if order is not None and not order.is_closed and order.exec_algorithm_id is None:
+                self.query_order(order)  # so that the engine's cache follows
             return
         status, filled_lots, price = self._desk.status(order)
         if status == "working" and order_id not in self._asked:
@@ -250,6 +262,7 @@ class Carrier(Strategy):
                 event,
                 side="BUY" if command.side > 0 else "SELL",
                 purpose=command.purpose,
+                commission=command.commission,
                 arrival_price=command.arrival_price,
                 exit_code=command.exit_code,
                 lots_after=command.lots_after,

@@ -97,14 +97,16 @@ class OrderDesk:
     def fill(self, event: OrderFilled, fee: float) -> Fill:
         """Return a fill in our words; one whose commission was not told has paid ``fee``, a fraction of notional."""
         price = float(event.last_px.as_decimal())
-        guessed = fee * float(event.last_qty.as_decimal()) * price
+        paid = float(event.commission.as_decimal()) if event.commission is not None else 0.0
+        if event.commission is None or (event.reconciliation and paid == 0.0):  # of a fill that was only inferred
+            paid = fee * float(event.last_qty.as_decimal()) * price
         return Fill(
             order_id=str(event.client_order_id),
             trade_id=str(event.trade_id),
             side=1 if event.order_side == OrderSide.BUY else -1,
             lots=self.lots(event.last_qty),
             price=price,
-            commission=float(event.commission.as_decimal()) if event.commission is not None else guessed,
+            commission=paid,
             ts_event=event.ts_event,
         )
 

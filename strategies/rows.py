@@ -96,10 +96,16 @@ def order_row(order: Any, *, ts_event: int, side: str, purpose: str, status: str
 
 
 def fill_row(
-    event: OrderFilled, *, side: str, purpose: str, arrival_price: float, exit_code: int, lots_after: int
+    event: OrderFilled,
+    *,
+    side: str,
+    purpose: str,
+    commission: float,
+    arrival_price: float,
+    exit_code: int,
+    lots_after: int,
 ) -> dict[str, object]:
     """Return the row of a fill."""
-    commission = event.commission
     return {
         "ts_event": event.ts_event,
         "instrument_id": str(event.instrument_id),
@@ -107,7 +113,7 @@ def fill_row(
         "side": side,
         "quantity": str(event.last_qty),
         "price": str(event.last_px),
-        "commission": 0.0 if commission is None else float(commission.as_decimal()),
+        "commission": commission,
         "liquidity": event.liquidity_side.name,
         "arrival_price": arrival_price,
         "purpose": purpose,

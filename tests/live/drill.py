@@ -1,4 +1,4 @@
-"""A node at the stand-in venue in a replay, with faults on the way: what it wrote, what the venue has, and both compared."""
+"""A node at the stand-in venue in a replay, with faults on the way: what it wrote, and what the venue has."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def drilled(
                          order_limit_1m=0)  # fmt: skip
     with started_venue(params) as venue:
         faults(venue.control)
-        token = venue.control._headers["Authorization"].removeprefix("Bearer ")  # noqa: SLF001 - as its owner
+        token = venue.control._headers["Authorization"].removeprefix("Bearer ")
         urls = (f"venue.http_url={venue.url}", f"venue.ws_url={venue.ws_url}",
                 f"venue.ws_trading_url={venue.ws_trading_url}")  # fmt: skip
         options = [part for setting in (*SETTINGS, *urls, f"breaker.state_path={folder / 'state'}", *settings)
@@ -65,7 +65,7 @@ def drilled(
         try:
             while during is not None and node.poll() is None and not during(venue.control, venue.control.state()):
                 time.sleep(0.01)
-            output, _ = node.communicate(timeout=240)
+            output, _ = node.communicate(timeout=120)
         finally:
             if node.poll() is None:
                 node.kill()

@@ -100,6 +100,17 @@ def test_a_window_warmed_up_by_rest_is_the_one_fed_bar_by_bar(
     assert_same(window, uninterrupted(history, begin, NOW))
 
 
+def test_funding_that_is_settled_at_the_last_close_is_in_the_window(
+    history: Path, rest: CatalogRest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, settled = feature_spec(), NOW // (8 * HOUR) * 8 * HOUR
+    rest.until_ns = settled
+    window = warm_window(spec, info_of(history), WarmUp(rest_history(rest, monkeypatch), None, None, settled))
+    begin = (settled // (15 * MINUTE) - spec.warmup_bars - 2) * 15 * MINUTE
+    assert settled in read_funding(history, BTC).ts
+    assert_same(window, uninterrupted(history, begin, settled))
+
+
 def test_a_catalog_saves_requests_and_changes_no_bit(
     history: Path, rest: CatalogRest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

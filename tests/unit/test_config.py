@@ -146,7 +146,11 @@ def test_both_ends_of_a_range_belong_to_it(setting):
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=ids)
-@pytest.mark.parametrize("wrong", [None, {}, object(), b"x", [], math.nan, math.inf, 1 + 0j], ids=lambda wrong: type(wrong).__name__ + str(wrong)[:3])
+@pytest.mark.parametrize(
+    "wrong",
+    [None, {}, object(), b"x", [], math.nan, math.inf, 1 + 0j],
+    ids=lambda wrong: type(wrong).__name__ + str(wrong)[:3],
+)
 def test_a_wrong_type_is_refused_in_code(setting, wrong):
     with pytest.raises(ConfigError, match=rf"^{setting.path}: .*"):
         in_code(setting, wrong)
