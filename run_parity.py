@@ -20,7 +20,7 @@ from adapters.session_record import MemoryRecord
 from adapters.session_replay import Begin, Decisions, turns
 from core.bars import interval_ns
 from core.commands import Submit
-from core.errors import ArtifactError, AutotradeError, DataError
+from core.errors import ArtifactError, DataError
 from core.features import feature_spec
 from core.parity import Parity, compare
 from core.protocols import Policy
@@ -59,8 +59,9 @@ def parity_of(folder: Path, artifacts: Mapping[str, Artifact]) -> Parity:
         raise DataError(f"{folder}: {log.missing} rows are missing, dropped while the disk was full; parity is unknown")
     rows = {kind: (made.rows.get(kind, []), again.rows.get(kind, [])) for kind in _MARKS}
     parity = compare(made.made, again.made, columns, rows)
-    if parity.missing and fault:
-        raise AutotradeError(f"{parity.missing} decisions were not taken again, for the replay failed: {fault}")
+    if parity.missing and parity.first is not None and fault:
+        said = (*parity.first.consequences, f"{parity.missing} decisions are not taken again, for {fault}")
+        return msgspec.structs.replace(parity, first=msgspec.structs.replace(parity.first, consequences=said))
     return parity
 
 

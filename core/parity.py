@@ -36,6 +36,8 @@ _AFTER: tuple[tuple[Cause, tuple[str, ...]], ...] = (
     ("fill", ("client_order_id",)),
 )  # fmt: skip
 """Columns of a decision's row by the cause that they speak of, in the order in which one leads to the next."""
+_UPSTREAM: tuple[Cause, ...] = ("data", "feature", "fill", "risk", "model")
+"""At one close, the account of all instruments follows from the fill of one."""
 _SHOWN = 6
 _AGES = frozenset({"stale_data", "stale_state"})
 """Rules whose numbers are how fast a machine was."""
@@ -151,7 +153,8 @@ def compare(
         causes[gap.cause] = causes.get(gap.cause, 0) + 1
     first: Difference | None = None
     if gaps:
-        one, other, gap = gaps[0]
+        at_once = [found for found in gaps if found[2].ts_event == gaps[0][2].ts_event]
+        one, other, gap = min(at_once, key=lambda found: _UPSTREAM.index(found[2].cause))
         later = next((g for a, b, g in gaps if not equal(a.orders, b.orders)), None)
         first = msgspec.structs.replace(gap, consequences=_consequences(one, other, gap, later))
     elif missing:
