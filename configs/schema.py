@@ -136,10 +136,12 @@ class Ensemble(Section, frozen=True, kw_only=True):
 class Costs(Section, frozen=True, kw_only=True):
     """What trading costs, in basis points of notional."""
 
-    taker_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="fee of a market order")]
+    taker_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="fee of a market order", extra=SAFER_IS_HIGHER)]
     maker_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="fee of a resting order")]
-    half_spread_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="from the bar's price to bid or ask")]
-    slippage_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="beyond bid or ask")]
+    half_spread_bps: Annotated[
+        float, Meta(ge=0.0, le=100.0, description="from the bar's price to bid or ask", extra=SAFER_IS_HIGHER)
+    ]
+    slippage_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="beyond bid or ask", extra=SAFER_IS_HIGHER)]
     latency_ms: Annotated[int, Meta(ge=1, le=10_000, description="from decision to venue; 0 would fill in the past")]
 
 
