@@ -123,6 +123,8 @@ class Monitor(DataActor):
     def on_start(self) -> None:
         """Listen to everybody who changes something, and set the timer; what has not been yet is as old as this."""
         self._started_ns = self._evaluated_ns = self._now()
+        for watch in self._watches.values():
+            watch.begin(self._started_ns)
         self.subscribe_topic(risk_topic(), self._on_risk)
         self.subscribe_topic(evaluated_topic(), self._on_evaluated)
         self.subscribe_topic(outcome_topic(), self._on_outcome)

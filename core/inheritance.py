@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from core.commands import Command, Query, WritePosition
-from core.desk import Closing, Desk
+from core.desk import Closing, Desk, told
 from core.exits import INHERITED, STOP_LOSS
 from core.order_states import Event, OrderState
 from core.protection import Protection
@@ -147,6 +147,8 @@ def inherit(
     if lots != 0 and not known and desk.params.orders.inherited == "flatten":
         desk.want_flat(INHERITED)
     desk.settle(now_ns, out)
+    there = {order.order_id for order in open_orders}
+    out += [told(order, "inherited", "", now_ns) for order in desk.orders.live.values() if order.order_id in there]
     out += [*written, desk.published(now_ns)]
     return tuple(out)
 

@@ -102,9 +102,14 @@ class Control:
         played = await self._player.step(int(request.query.get("bars", "1")))
         return {"played": played, **self._short()}
 
-    async def _rest(self, _: web.Request) -> dict[str, Any]:
+    async def _rest(self, request: web.Request) -> dict[str, Any]:
         self._going.clear()
-        await self._waiting.wait()
+        try:
+            async with asyncio.timeout(float(request.query.get("timeout", "60"))):
+                await self._waiting.wait()
+        except TimeoutError:
+            self._going.set()
+            raise ValueError("the client has not asked for the next minute in time") from None
         return self._short()
 
     async def _go(self, _: web.Request) -> dict[str, Any]:

@@ -44,9 +44,9 @@ class ControlClient:
         answer: dict[str, Any] = self.call("POST", f"/control/next?bars={bars}")
         return answer
 
-    def rest(self) -> dict[str, Any]:
-        """Wait until the client asks for the next minute, and let it wait."""
-        answer: dict[str, Any] = self.call("POST", "/control/rest")
+    def rest(self, timeout: float = _SECONDS) -> dict[str, Any]:
+        """Wait until the client asks for the next minute, and let it wait; refused where it has not in time."""
+        answer: dict[str, Any] = self.call("POST", f"/control/rest?timeout={timeout}")
         return answer
 
     def go(self) -> None:
