@@ -55,7 +55,14 @@ def _reaped() -> None:
 def main() -> None:
     """Fork on demand until standard input ends; then kill what is left."""
     sys.path.insert(0, str(Path(__file__).parents[2]))
+    import commands.replayed
     import run_live  # noqa: F401
+    from core.features import Window, feature_spec
+
+    spec = feature_spec()
+    window = Window(spec)
+    for minute in range(1, 3 * 15):
+        window.append(minute * 60_000_000_000, 100.0, 101.0, 99.0, 100.0 + minute % 3, 10.0, 5.0)
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
