@@ -123,6 +123,7 @@ class Monitor(DataActor):
     @recorded
     def on_start(self) -> None:
         """Listen to everybody who changes something, and set the timer."""
+        self._evaluated_ns = self._now()  # the breaker has as long as any time to look at what is inherited
         self.subscribe_topic(risk_topic(), self._on_risk)
         self.subscribe_topic(evaluated_topic(), self._on_evaluated)
         self.subscribe_topic(outcome_topic(), self._on_outcome)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Self
 
 from nautilus_trader.common import DataActor, DataActorConfig
@@ -87,6 +88,8 @@ class RiskActor(DataActor):
         Where handler errors are kept.
     time : Timekeeper, optional
         Market time; by default the engine's.
+    closes : Mapping[str, float]
+        Last closes of history, by instrument id: what was held before is marked at them until a bar comes.
 
     Raises
     ------
@@ -112,8 +115,10 @@ class RiskActor(DataActor):
         store: StateStore | None,
         faults: Faults,
         time: Timekeeper | None = None,
+        closes: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.faults = faults
+        self._closes = closes
         self._time = time or EngineTime()
         self._bar_types = {instrument: BarType.from_str(name) for instrument, name in bar_types.items()}
         self._books = Books(lots)
@@ -405,9 +410,11 @@ class RiskActor(DataActor):
     @asked
     def _last_close(self, instrument: str) -> float:
         bar = self.cache.bar(self._bar_types[instrument])
-        if bar is None:
+        if bar is not None:
+            return float(bar.close.as_double())
+        if instrument not in self._closes:
             raise RuntimeError(f"a position in {instrument} cannot be marked: no bar of it has been seen")
-        return float(bar.close.as_double())
+        return self._closes[instrument]
 
     @asked
     def _last_seen(self, instrument: str) -> int:

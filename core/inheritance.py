@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 
-from core.commands import Command, Query, WritePosition
+from core.commands import Command, Query, WriteOrder, WritePosition
 from core.desk import Closing, Desk
 from core.exits import INHERITED
 from core.order_states import Event, OrderState
@@ -161,3 +161,4 @@ def _go_on(desk: Desk, order: Order, found: OpenOrder, now_ns: int, out: list[Co
     order.trades[f"found-{now_ns}"] = (now_ns, missed)
     order.lots, order.filled, order.trigger_ticks = found.lots, found.filled_lots, found.trigger_ticks
     desk.move(order, Event.FOUND_WORKING, now_ns, out)
+    out.append(WriteOrder(order.order_id, order.purpose, "inherited", "", now_ns))
