@@ -12,6 +12,7 @@ Composition root of a live node: the same components as a backtest's, with the v
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ from actors.pacer import Pacer, PacerParams
 from actors.stopper import Stopper, StopperParams, StopRequest
 from adapters.backfill import RestBackfill
 from adapters.binance_account import BinanceAccount
+from adapters.control import ControlServer, control_folder
 from adapters.credentials import Credentials
 from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
@@ -46,11 +48,12 @@ from adapters.session_record import SessionRecord
 from adapters.session_view import refresh_view
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
+from adapters.supervisor import Supervisor
 from adapters.venue import FLOW_TYPE, live_node, refuse_other_venues
 from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
-from composition import CURRENCY, Components, Outside, components
+from composition import CURRENCY, Components, Controls, Outside, components, control_actor
 from configs.schema import AppConfig
 from core.bars import bar_type, interval_ns
 from core.checkup import refuse_rights
@@ -60,7 +63,7 @@ from core.features import Window, feature_spec
 from core.protocols import StateStore
 from core.timekeeping import EngineTime, ReplayTime
 
-__all__ = ["Live", "ReplayControl", "check_start", "main", "run_live", "state_folder"]
+__all__ = ["Live", "ReplayControl", "check_start", "main", "run_live"]
 
 
 class ReplayControl(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,12 +87,6 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     replay: ReplayControl | None = None
     ready: Callable[[], None] = lambda: None
     progress: Callable[[int], None] = lambda _: None
-
-
-def state_folder(config: AppConfig) -> Path:
-    """Return where an environment keeps its lock and its sockets, wherever the state itself is kept."""
-    place = config.breaker.state_path
-    return (Path(config.catalog.path).parent / "state" if "://" in place else Path(place)) / config.environment
 
 
 def check_start(config: AppConfig, models: Sequence[Path]) -> MainnetPromotion | None:
@@ -131,7 +128,8 @@ def run_live(live: Live) -> dict[str, Any]:
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     faults = Faults()
     with ExitStack() as stack:
-        stack.enter_context(InstanceLock(state_folder(config) / "node.lock"))
+        stack.enter_context(InstanceLock(control_folder(config) / "node.lock"))
+        supervisor = stack.enter_context(Supervisor(os.environ))
         if not live.models:
             raise UsageError("no models to trade with; name artifacts with --models, or train some: `autotrade train`")
         for path in live.models:
@@ -197,7 +195,7 @@ def run_live(live: Live) -> dict[str, Any]:
             give_up_seconds=config.venue.backfill_seconds,
         )
         node = live_node(config, infos, live.keys, CURRENCY)
-        runner = _Runner(node, config, live)
+        runner = _Runner(node, config, live, supervisor)
         host, at_rest = stack.enter_context, _at_rest(parts)
         feed = runner.feed(infos, windows, host(backfill), faults)
         if live.replay is not None:
@@ -208,10 +206,20 @@ def run_live(live: Live) -> dict[str, Any]:
         node.add_actor(feed)
         parts.join(node)
         node.add_actor(runner.stopper(infos, parts, faults))
+        controls = Controls(
+            desk=stack.enter_context(ControlServer(control_folder(config), config.control)),
+            stop=runner.request,
+            session=live.out.name,
+            pid=os.getpid(),
+            health=lambda: {"record": record.problem or (f"{record.dropped} rows lost" if record.dropped else "")},
+            beat=supervisor.beat,
+        )
+        node.add_actor(control_actor(config, infos, parts, outside, controls))
         try:
             with _collecting_here():
                 runner.run()
         finally:
+            supervisor.stopping()
             record.close()
             refresh_view(live.out)
             with suppress(StateError):
@@ -261,7 +269,8 @@ class _Progress:
 class _Runner:
     """Runs a node until somebody wishes its end, or it does not come up."""
 
-    def __init__(self, node: LiveNode, config: AppConfig, live: Live) -> None:
+    def __init__(self, node: LiveNode, config: AppConfig, live: Live, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self.request = StopRequest()
         self.ready_at = 0.0
         self._node = node
@@ -336,6 +345,7 @@ class _Runner:
 
     def _started(self) -> None:
         self.ready_at = time.perf_counter()
+        self._supervisor.ready(f"{self._config.environment} trades, session {self._live.out.name}")
         self._live.ready()
 
     def _end(self) -> None:

@@ -1,5 +1,6 @@
 """What a component asks the engine of prices, the account and the time: plain answers, so that they can be recorded."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nautilus_trader.model import BarType, Currency, InstrumentId, PriceType, Venue
@@ -21,7 +22,7 @@ class AccountView:
         clock: Any
         cache: Any
         _bar_types: dict[str, BarType]
-        _closes: dict[str, float]
+        _closes: Mapping[str, float]
         _venue: Venue
         _currency: Currency
         _time: Timekeeper

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from configs.breaker import Breaker
+from configs.control import Control
 from configs.doctor import Doctor
 from configs.execution import Execution
 from configs.invariants import Invariants
@@ -177,6 +178,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     promotion: Promotion
     doctor: Doctor
     breaker: Breaker
+    control: Control
     serving: Serving
     execution: Execution
     orders: Orders
@@ -248,7 +250,7 @@ SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
         Market, Venue, Catalog, Record, Download, Ensemble, Sizing, Exits, Risk, Promotion, Doctor,
-        Breaker, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
+        Breaker, Control, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
     )
 }  # fmt: skip
 """The sections of `AppConfig` by name, in order."""
