@@ -34,7 +34,15 @@ COMMANDS = {
     "journal": "say why an order was sent, or why none was",
     "parity": "take every decision of a session again and name the first cause of a difference",
     "sessions": "list recorded sessions",
+    "status": "how a running node stands",
+    "pause": "stop opening positions; exits and stops go on",
+    "resume": "open positions again",
+    "flatten": "close what is held, now, and open nothing until a resume",
+    "rearm": "arm a running node's circuit breaker again",
+    "stop": "end a running node in order",
     "breaker": "show, trip and re-arm the circuit breaker",
+    "doctor": "examine clock, venue, key, account, models, state and machine",
+    "promote": "the gate from the testnet to real money",
     "venue": "run a stand-in exchange on this machine",
 }
 """Commands by name; ``commands/<name>.py`` is loaded only when it is the one that was asked for."""

@@ -12,6 +12,7 @@ Composition root of a live node: the same components as a backtest's, with the v
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 import threading
@@ -32,9 +33,11 @@ from actors.pacer import Pacer, PacerParams
 from actors.stopper import Stopper, StopperParams, StopRequest
 from adapters.backfill import RestBackfill
 from adapters.binance_account import BinanceAccount
+from adapters.control import ControlServer, control_folder
 from adapters.credentials import Credentials
 from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
+from adapters.mainnet_promotion import MainnetPromotion, promoted, promotion_for, reduced
 from adapters.model_watch import ModelWatch
 from adapters.onnx_policy import OnnxEnsemble, load_checked
 from adapters.program import program
@@ -45,20 +48,22 @@ from adapters.session_record import SessionRecord
 from adapters.session_view import refresh_view
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
+from adapters.supervisor import Supervisor
 from adapters.venue import FLOW_TYPE, live_node, refuse_other_venues
 from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
-from composition import CURRENCY, Components, Outside, components
+from composition import CURRENCY, Components, Controls, Outside, components, control_actor
 from configs.schema import AppConfig
 from core.bars import bar_type, interval_ns
-from core.errors import AutotradeError, DataError, RefusedError, StateError, UsageError
+from core.checkup import refuse_rights
+from core.errors import AutotradeError, DataError, StateError, UsageError
 from core.faults import Faults
 from core.features import Window, feature_spec
 from core.protocols import StateStore
 from core.timekeeping import EngineTime, ReplayTime
 
-__all__ = ["Live", "ReplayControl", "check_start", "main", "run_live", "state_folder"]
+__all__ = ["Live", "ReplayControl", "check_start", "main", "run_live"]
 
 
 class ReplayControl(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,27 +89,22 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     progress: Callable[[int], None] = lambda _: None
 
 
-def state_folder(config: AppConfig) -> Path:
-    """Return where an environment keeps its lock and its sockets, wherever the state itself is kept."""
-    place = config.breaker.state_path
-    return (Path(config.catalog.path).parent / "state" if "://" in place else Path(place)) / config.environment
-
-
-def check_start(config: AppConfig) -> None:
-    """Refuse what must not start, whatever the credentials.
+def check_start(config: AppConfig, models: Sequence[Path]) -> MainnetPromotion | None:
+    """Refuse what must not start, whatever the credentials; return the promotion that real money is traded under.
 
     Raises
     ------
     UsageError
         Where the environment names no venue.
     RefusedError
-        Where another venue is named than the environment's, or mainnet was not promoted.
+        Where another venue is named than the environment's, or mainnet was not promoted with these models.
     """
     if config.venue.environment == "none":
         raise UsageError(f"{config.environment} names no venue: choose paper, demo, testnet or mainnet")
     refuse_other_venues(config, configs.load(config.environment))
-    if config.environment == "mainnet":
-        raise RefusedError("mainnet: no promotion is recorded; pass the gate with `autotrade promote` first")
+    if config.environment != "mainnet":
+        return None
+    return promotion_for(config, models, now_ns=time.time_ns())
 
 
 def run_live(live: Live) -> dict[str, Any]:
@@ -122,12 +122,14 @@ def run_live(live: Live) -> dict[str, Any]:
         Where the node does not come up, or has ended in an error.
     """
     began = time.perf_counter()
-    config = live.config
-    check_start(config)
+    promotion = check_start(live.config, live.models)
+    config = live.config if promotion is None else reduced(live.config, promotion, now_ns=time.time_ns())
+    live = msgspec.structs.replace(live, config=config)
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     faults = Faults()
     with ExitStack() as stack:
-        stack.enter_context(InstanceLock(state_folder(config) / "node.lock"))
+        stack.enter_context(InstanceLock(control_folder(config) / "node.lock"))
+        supervisor = stack.enter_context(Supervisor(os.environ))
         if not live.models:
             raise UsageError("no models to trade with; name artifacts with --models, or train some: `autotrade train`")
         for path in live.models:
@@ -148,8 +150,10 @@ def run_live(live: Live) -> dict[str, Any]:
         rest = RestHistory(web, config.venue.http_url, "um", market_ns)
         infos = _infos(config, rest)
         if live.keys is not None:
-            with BinanceAccount(config.venue.http_url, live.keys, retries=1) as account:
+            told = config.doctor.permissions_url
+            with BinanceAccount(config.venue.http_url, live.keys, retries=1, permissions_url=told) as account:
                 account.account()  # a key that is not taken is told in one line, not by a node that never connects
+                refuse_rights(account.permissions(), config.environment)
         catalog = Path(config.catalog.path) if config.venue.environment == "live" and live.replay is None else None
         warm_up = WarmUp(rest, catalog, store, live.replay.market_ns if live.replay is not None else time.time_ns())
         windows = {info.id: warm_window(spec, info, warm_up) for info in infos}
@@ -163,7 +167,7 @@ def run_live(live: Live) -> dict[str, Any]:
         }
         record = stack.enter_context(SessionRecord(live.out, config.record, header))
         folder = live.models[0].parent
-        watch = ModelWatch(folder, lambda path: load_checked(path, spec=spec), known=live.models)
+        watch = ModelWatch(folder, lambda path: promoted(load_checked(path, spec=spec), promotion), known=live.models)
         beside = stack.enter_context(watch_venue(config, infos, live.keys))
         outside = Outside(
             policies={info.id: OnnxEnsemble(artifacts) for info in infos},
@@ -191,7 +195,7 @@ def run_live(live: Live) -> dict[str, Any]:
             give_up_seconds=config.venue.backfill_seconds,
         )
         node = live_node(config, infos, live.keys, CURRENCY)
-        runner = _Runner(node, config, live)
+        runner = _Runner(node, config, live, supervisor)
         host, at_rest = stack.enter_context, _at_rest(parts)
         feed = runner.feed(infos, windows, host(backfill), faults)
         if live.replay is not None:
@@ -206,10 +210,20 @@ def run_live(live: Live) -> dict[str, Any]:
         node.add_actor(feed)
         parts.join(node)
         node.add_actor(runner.stopper(infos, parts, faults))
+        controls = Controls(
+            desk=stack.enter_context(ControlServer(control_folder(config), config.control)),
+            stop=runner.request,
+            session=live.out.name,
+            pid=os.getpid(),
+            health=lambda: {"record": record.problem or (f"{record.dropped} rows lost" if record.dropped else "")},
+            beat=supervisor.beat,
+        )
+        node.add_actor(control_actor(config, infos, parts, outside, controls))
         try:
             with _collecting_here():
                 runner.run()
         finally:
+            supervisor.stopping()
             record.close()
             refresh_view(live.out)
             with suppress(StateError):
@@ -259,7 +273,8 @@ class _Progress:
 class _Runner:
     """Runs a node until somebody wishes its end, or it does not come up."""
 
-    def __init__(self, node: LiveNode, config: AppConfig, live: Live) -> None:
+    def __init__(self, node: LiveNode, config: AppConfig, live: Live, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self.request = StopRequest()
         self.ready_at = 0.0
         self._node = node
@@ -334,6 +349,7 @@ class _Runner:
 
     def _started(self) -> None:
         self.ready_at = time.perf_counter()
+        self._supervisor.ready(f"{self._config.environment} trades, session {self._live.out.name}")
         self._live.ready()
 
     def _end(self) -> None:
