@@ -1,6 +1,5 @@
 """What a component asks the engine of prices, the account and the time: plain answers, so that they can be recorded."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nautilus_trader.model import BarType, Currency, InstrumentId, PriceType, Venue
@@ -8,6 +7,8 @@ from nautilus_trader.model import BarType, Currency, InstrumentId, PriceType, Ve
 from core.listening import asked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.faults import Faults
     from core.protocols import Timekeeper
 
