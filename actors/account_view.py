@@ -7,6 +7,8 @@ from nautilus_trader.model import BarType, Currency, InstrumentId, PriceType, Ve
 from core.listening import asked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.faults import Faults
     from core.protocols import Timekeeper
 
@@ -21,7 +23,7 @@ class AccountView:
         clock: Any
         cache: Any
         _bar_types: dict[str, BarType]
-        _closes: dict[str, float]
+        _closes: Mapping[str, float]
         _venue: Venue
         _currency: Currency
         _time: Timekeeper
