@@ -201,7 +201,11 @@ def run_live(live: Live) -> dict[str, Any]:
         if live.replay is not None:
             assert isinstance(rest_time, ReplayTime)
             steps = host(VenueSteps(live.replay.following))
-            done = lambda: feed.complete and at_rest() and (beside.desk is None or beside.desk.idle)  # noqa: E731
+
+            def done() -> bool:
+                known = beside.desk is None or beside.desk.idle
+                return feed.complete and at_rest() and known and not runner.request.carried_out
+
             node.add_actor(runner.pacer(infos, done, rest_time, steps, faults))
         node.add_actor(feed)
         parts.join(node)

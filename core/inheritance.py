@@ -146,6 +146,7 @@ def inherit(
         desk.holding.position = desk.holding.position._replace(stop_price=price, first_stop=price)
     if lots != 0 and not known and desk.params.orders.inherited == "flatten":
         desk.want_flat(INHERITED)
+    desk.protection.bare_since_ns = 0  # how long it was bare before, a snapshot may not know; it counts from here on
     desk.settle(now_ns, out)
     out += [*written, desk.published(now_ns)]
     return tuple(out)
