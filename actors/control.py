@@ -40,6 +40,7 @@ from core.messages import (
     answered_topic,
     asked_topic,
     bar_topic,
+    evaluated_topic,
     flatten_topic,
     freeze_topic,
     risk_topic,
@@ -136,7 +137,7 @@ class ControlActor(DataActor):
     def on_start(self) -> None:
         """Listen to what a status tells, and look for requests from now on."""
         self.subscribe_topic(answered_topic(), self._on_answered)
-        topics = [risk_topic(), mode_topic()]
+        topics = [risk_topic(), evaluated_topic(), mode_topic()]
         for name in self._params.facts.lots:
             topics += [signal_topic(name), bar_topic(name)]
         for topic in topics:

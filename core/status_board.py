@@ -9,7 +9,7 @@ from core.breaker import STATES
 from core.causes import BreakerState, trading_state
 from core.degraded import Mode, ModeState
 from core.desk import Desk
-from core.messages import ClosedBar, RiskState, Signal
+from core.messages import ClosedBar, Evaluated, RiskState, Signal
 from core.node_status import CauseStatus, InstrumentStatus, NodeStatus, OrderStatus, Pause
 from core.order_states import OrderState
 from core.orders import lots_to_quantity
@@ -40,6 +40,7 @@ class StatusBoard:
         self.started_ns = 0
         self._mode = _NO_MODE
         self._risk: RiskState | None = None
+        self._evaluated_ns = 0
         self._signals: dict[str, Signal] = {}
         self._bars: dict[str, ClosedBar] = {}
         self._facts = facts
@@ -52,7 +53,9 @@ class StatusBoard:
             case ClosedBar():
                 self._bars[message.instrument_id] = message
             case RiskState():
-                self._risk = message
+                self._risk, self._evaluated_ns = message, message.evaluated_ns
+            case Evaluated():
+                self._evaluated_ns = message.ts_event
             case ModeState():
                 self._mode = message
             case _:
@@ -91,7 +94,7 @@ class StatusBoard:
             high_water_mark=high,
             day_loss=max(1.0 - equity / high, 0.0) if high > 0.0 else 0.0,
             day_limit=facts.day_limit,
-            evaluated_age_seconds=None if risk is None else (now_ns - risk.evaluated_ns) / 1e9,
+            evaluated_age_seconds=(now_ns - self._evaluated_ns) / 1e9 if self._evaluated_ns else None,
             mode=self._mode.mode.name,
             mode_reason=self._mode.reason,
             decision_seconds=facts.decision_seconds,

@@ -44,7 +44,7 @@ MOMENTS = {
     "stop finished": ("kill_event", {**ALGO, "o.X": "FINISHED"}),
     "a bar closed": ("kill_event", {"channel": "market", "e": "kline", "k.x": "true"}),
 }
-RARE = 20.0
+RARE = 5.0
 """Seconds in which a moment that does not come (a stop that is not triggered) is given up for the next one."""
 
 
@@ -78,7 +78,7 @@ def lived(life, zygote, folder):
                       for each in node.differences()]  # fmt: skip
             control.heal()
             kind, match = MOMENTS[name]
-            control.fault(kind, match=match, pid=node.pid, count=1, skip=rng.randrange(3 if match is not USER else 40))
+            control.fault(kind, match=match, pid=node.pid, count=1, skip=rng.randrange(3))
             control.go()
             code = node.ended(RARE)
             if code is None:
