@@ -158,6 +158,7 @@ class RiskActor(AccountView, DataActor):
     def on_stop(self) -> None:
         """Write the last mark down."""
         self._record_equity()
+        self.clock.cancel_timers()
 
     @guarded
     def on_mark(self, message: object) -> None:
@@ -172,10 +173,9 @@ class RiskActor(AccountView, DataActor):
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
         """Book what a held position pays; the venue does after this bar. One with a time to come is an estimate."""
         instrument = str(funding_rate.instrument_id)
-        if funding_rate.next_funding_ns is not None or instrument not in self._books.held():
-            return
-        rate, price = float(funding_rate.rate), self._middle(instrument)
-        self._fund(FundingSettled(instrument, funding_rate.ts_event, rate, price))
+        if funding_rate.next_funding_ns is None and instrument in self._books.held():
+            rate, price = float(funding_rate.rate), self._middle(instrument)
+            self._fund(FundingSettled(instrument, funding_rate.ts_event, rate, price))
 
     @recorded
     def _on_settled(self, message: object) -> None:

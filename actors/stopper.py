@@ -84,6 +84,11 @@ class Stopper(DataActor):
         self.clock.set_timer_ns("stop", TICK_NS, callback=self._on_tick)
 
     @recorded
+    def on_stop(self) -> None:
+        """Look no more."""
+        self.clock.cancel_timers()
+
+    @recorded
     def _on_tick(self, _: Any) -> None:
         now = int(self.clock.timestamp_ns())
         if not self._ready:
