@@ -13,7 +13,7 @@ Composition root of a live node: the same components as a backtest's, with the v
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,19 @@ import msgspec
 
 import cli
 import configs
+from actors.feed import BarFeed, FeedParams
 from actors.listener import SessionListener
+from actors.pacer import Pacer, PacerParams
+from actors.stopper import Stopper, StopperParams
 from adapters.backfill import RestBackfill
 from adapters.binance_account import BinanceAccount
 from adapters.control import ControlServer, control_folder
+from adapters.credentials import Credentials
 from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
 from adapters.mainnet_promotion import MainnetPromotion, promoted, promotion_for, reduced
 from adapters.model_watch import ModelWatch
+from adapters.node_run import NodeRun
 from adapters.onnx_policy import OnnxEnsemble, load_checked
 from adapters.program import program
 from adapters.replay_steps import VenueSteps
@@ -40,21 +45,44 @@ from adapters.session_view import refresh_view
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
 from adapters.supervisor import Supervisor
-from adapters.venue import live_node, refuse_other_venues
+from adapters.venue import FLOW_TYPE, live_node, refuse_other_venues
 from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
-from composition import CURRENCY, Controls, Outside, components, control_actor
+from composition import CURRENCY, Components, Controls, Outside, components, control_actor
 from configs.schema import AppConfig
+from core.bars import bar_type, interval_ns
 from core.checkup import refuse_rights
 from core.errors import AutotradeError, DataError, StateError, UsageError
 from core.faults import Faults
 from core.features import Window, feature_spec
 from core.protocols import StateStore
 from core.timekeeping import EngineTime, ReplayTime
-from node_runner import Live, Runner, at_rest, collecting_here
 
-__all__ = ["check_start", "main", "run_live"]
+__all__ = ["Live", "ReplayControl", "check_start", "main", "run_live"]
+
+
+class ReplayControl(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue that replays history: plays the next bar; the market's time now (ns)."""
+
+    following: Callable[[], Mapping[str, Any]]
+    market_ns: int
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run: a configuration whose overlay names a venue, models, and where the session is written.
+
+    ``replay`` None: the venue is in the present. ``keys`` None: fills are simulated. ``ready`` is told when the node
+    trades, ``progress`` the time (ns) of every decision.
+    """
+
+    config: AppConfig
+    models: tuple[Path, ...]
+    out: Path
+    keys: Credentials | None = None
+    replay: ReplayControl | None = None
+    ready: Callable[[], None] = lambda: None
+    progress: Callable[[int], None] = lambda _: None
 
 
 def check_start(config: AppConfig, models: Sequence[Path]) -> MainnetPromotion | None:
@@ -163,8 +191,14 @@ def run_live(live: Live) -> dict[str, Any]:
             give_up_seconds=config.venue.backfill_seconds,
         )
         node = live_node(config, infos, live.keys, CURRENCY)
-        runner = Runner(node, config, live, supervisor)
-        host, resting = stack.enter_context, at_rest(parts)
+
+        def ready() -> None:
+            supervisor.ready(f"{config.environment} trades, session {live.out.name}")
+            live.ready()
+
+        run = NodeRun(node, connect_seconds=config.venue.connect_seconds, ready=ready)
+        runner = _Hosted(config, run)
+        host, at_rest = stack.enter_context, _at_rest(parts)
         feed = runner.feed(infos, windows, host(backfill), faults)
         if live.replay is not None:
             assert isinstance(rest_time, ReplayTime)
@@ -172,7 +206,7 @@ def run_live(live: Live) -> dict[str, Any]:
 
             def done() -> bool:
                 known = beside.desk is None or beside.desk.idle
-                return feed.complete and resting() and known and not runner.request.carried_out
+                return feed.complete and at_rest() and known and not run.request.carried_out
 
             node.add_actor(runner.pacer(infos, done, rest_time, steps, faults))
         node.add_actor(feed)
@@ -180,7 +214,7 @@ def run_live(live: Live) -> dict[str, Any]:
         node.add_actor(runner.stopper(infos, parts, faults))
         controls = Controls(
             desk=stack.enter_context(ControlServer(control_folder(config), config.control)),
-            stop=runner.request,
+            stop=run.request,
             session=live.out.name,
             pid=os.getpid(),
             health=lambda: {"record": record.problem or (f"{record.dropped} rows lost" if record.dropped else "")},
@@ -188,8 +222,7 @@ def run_live(live: Live) -> dict[str, Any]:
         )
         node.add_actor(control_actor(config, infos, parts, outside, controls))
         try:
-            with collecting_here():
-                runner.run()
+            run.run()
         finally:
             supervisor.stopping()
             record.close()
@@ -204,8 +237,8 @@ def run_live(live: Live) -> dict[str, Any]:
         "model_ids": [artifact.manifest.model_id for artifact in artifacts],
         "config_hash": configs.config_hash(config),
         "warm_up_seconds": round(warmed - began, 3),
-        "ready_seconds": round(runner.ready_at - began, 3),
-        "stopped_by": runner.request.carried_out or runner.request.reason,
+        "ready_seconds": round(run.ready_at - began, 3),
+        "stopped_by": run.request.carried_out or run.request.reason,
         "faults": faults.first,
         **summarise(
             live.out,
@@ -236,6 +269,73 @@ class _Progress:
                 with suppress(StateError):  # it costs the next start a longer warm-up, nothing else
                     keep_window(self._store, name, window)
         self._live.progress(ts_ns)
+
+
+class _Hosted:
+    """What a live node hosts beside the components."""
+
+    def __init__(self, config: AppConfig, run: NodeRun) -> None:
+        self._config = config
+        self._run = run
+
+    def feed(
+        self, infos: Sequence[InstrumentInfo], windows: Mapping[str, Window], backfill: RestBackfill, faults: Faults
+    ) -> BarFeed:
+        """Return the market at the door."""
+        venue, base = self._config.venue, self._config.market.base_interval
+        params = FeedParams(
+            bar_types={info.id: bar_type(info.id, base) for info in infos},
+            base_ns=interval_ns(base),
+            last_ns={name: window.last_ns for name, window in windows.items()},
+            flow_type=FLOW_TYPE,
+            give_up_ns=round(venue.backfill_seconds * 1e9),
+            max_jump=venue.max_bar_jump,
+            quotes=venue.quotes,
+            funding_booked=venue.execution == "venue",
+        )
+        return BarFeed(params, history=backfill, faults=faults)
+
+    def pacer(
+        self,
+        infos: Sequence[InstrumentInfo],
+        done: Callable[[], bool],
+        market: ReplayTime,
+        steps: VenueSteps,
+        faults: Faults,
+    ) -> Pacer:
+        """Return what drives a replay."""
+        base = self._config.market.base_interval
+        params = PacerParams(bar_types=tuple(bar_type(info.id, base) for info in infos), base_ns=interval_ns(base))
+        ended = lambda: self._run.request.ask("the replay is over")  # noqa: E731 - a wish like others
+        return Pacer(params, time=market, steps=steps, at_rest=done, ended=ended, faults=faults)
+
+    def stopper(self, infos: Sequence[InstrumentInfo], parts: Components, faults: Faults) -> Stopper:
+        """Return what ends the node in order."""
+        venue = self._config.venue
+        params = StopperParams(
+            instruments=tuple(info.id for info in infos),
+            flatten=venue.stop == "flatten",
+            wait_ns=round(venue.stop_seconds * 1e9),
+        )
+        return Stopper(
+            params,
+            request=self._run.request,
+            started=self._run.started,
+            at_rest=_at_rest(parts),
+            flat=lambda: all(strategy.trader.position.lots == 0 for strategy in parts.strategies),
+            end=self._run.end,
+            tidy=self._run.tidy,
+            faults=faults,
+        )
+
+
+def _at_rest(parts: Components) -> Callable[[], bool]:
+    """Return a look at whether any order waits for an answer."""
+
+    def look() -> bool:
+        return all(strategy.at_rest for strategy in parts.strategies)
+
+    return look
 
 
 def _store(config: AppConfig) -> StateStore:

@@ -89,10 +89,7 @@ class RiskActor(AccountView, DataActor):
     closes : Mapping[str, float]
         Last closes of history, by instrument id: what was held before is marked at them until a bar comes.
 
-    Raises
-    ------
-    StateError
-        Where the state that was kept cannot be trusted.
+    Raises `StateError` where the state that was kept cannot be trusted.
     """
 
     def __new__(cls, **_: object) -> Self:
@@ -171,10 +168,7 @@ class RiskActor(AccountView, DataActor):
 
     @recorded
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
-        """Book what a held position pays or receives; the venue books it by itself, after this bar's decision.
-
-        A rate that says when it will be settled is an estimate.
-        """
+        """Book what a held position pays; the venue does after this bar. One with a time to come is an estimate."""
         instrument = str(funding_rate.instrument_id)
         if funding_rate.next_funding_ns is not None or instrument not in self._books.held():
             return
@@ -187,16 +181,9 @@ class RiskActor(AccountView, DataActor):
             self._fund(message)
 
     def _fund(self, settled: FundingSettled) -> None:
-        amount = self._books.fund(
-            settled.instrument_id, settled.ts_event, settled.price, settled.rate, booked=settled.booked
-        )
-        row = {
-            "ts_event": settled.ts_event,
-            "instrument_id": settled.instrument_id,
-            "rate": settled.rate,
-            "amount": amount,
-        }
-        self._journal.record("funding", row)
+        name, ts, rate = settled.instrument_id, settled.ts_event, settled.rate
+        amount = self._books.fund(name, ts, settled.price, rate, booked=settled.booked)
+        self._journal.record("funding", {"ts_event": ts, "instrument_id": name, "rate": rate, "amount": amount})
 
     @recorded
     def _on_position(self, message: object) -> None:

@@ -20,8 +20,7 @@ from adapters.report import statistics_table
 from commands.ranges import artifact_paths
 from configs.schema import AppConfig
 from core.errors import AutotradeError, UsageError
-from node_runner import Live, ReplayControl
-from run_live import check_start, run_live
+from run_live import Live, ReplayControl, check_start, run_live
 
 __all__ = ["add_parser"]
 

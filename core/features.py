@@ -269,7 +269,7 @@ class Window:
         return packed(self.spec.digest, self._state, self.features)
 
     def restore(self, kept: bytes) -> None:
-        """Go on from a snapshot, as if there had been no interruption (`core.window_snapshot.unpack`)."""
+        """Go on from a snapshot as if there had been no interruption; `ValueError` for one of other features."""
         unpack(kept, self.spec.digest, self._state, self.features)
         self._market = None
 

@@ -1,4 +1,4 @@
-"""What a window remembers, as bytes, so that a restart goes on as if there had been no interruption."""
+"""What a feature window remembers, as bytes that know which features they are of."""
 
 import msgspec
 import numpy as np
@@ -8,23 +8,23 @@ __all__ = ["packed", "unpack"]
 
 
 def packed(digest: str, state: npt.NDArray[np.float64], features: npt.NDArray[np.float32]) -> bytes:
-    """Return the state and the features of a window whose specification has a digest."""
+    """Return state and features of the window of a spec (by its digest)."""
     return msgspec.msgpack.encode((digest, state.tobytes(), features.tobytes()))
 
 
 def unpack(kept: bytes, digest: str, state: npt.NDArray[np.float64], features: npt.NDArray[np.float32]) -> None:
-    """Write what was packed into the arrays of a window.
+    """Put what was packed back into a window's arrays.
 
     Raises
     ------
     ValueError
-        For bytes of other features, or none of ours; nothing has changed then.
+        For what is of other features, or nothing that was packed.
     """
     try:
-        found, states, rows = msgspec.msgpack.decode(kept, type=tuple[str, bytes, bytes])
+        known, old_state, old_features = msgspec.msgpack.decode(kept, type=tuple[str, bytes, bytes])
     except msgspec.MsgspecError:
         raise ValueError("no snapshot of a window") from None
-    if found != digest or len(states) != state.nbytes or len(rows) != features.nbytes:
-        raise ValueError(f"a snapshot of other features: {found[:12]}, not {digest[:12]}")
-    state[:] = np.frombuffer(states)
-    features[:] = np.frombuffer(rows, dtype=np.float32)
+    if known != digest or len(old_state) != state.nbytes or len(old_features) != features.nbytes:
+        raise ValueError(f"a snapshot of other features: {known[:12]}, not {digest[:12]}")
+    state[:] = np.frombuffer(old_state)
+    features[:] = np.frombuffer(old_features, dtype=np.float32)

@@ -13,7 +13,7 @@ from configs.section import settings_of
 ROOT = Path(__file__).parents[1]
 
 PACKAGES = ("core", "configs", "adapters", "actors", "strategies", "training", "venue", "commands", "benchmarks")
-ROOTS = ("cli", "composition", "node_runner", "rehearsal", "run_backtest", "run_live", "run_parity", "run_study")
+ROOTS = ("cli", "composition", "rehearsal", "run_backtest", "run_live", "run_parity", "run_study")
 OURS = {*PACKAGES, *ROOTS}
 
 MAY_IMPORT = {
@@ -29,7 +29,6 @@ MAY_IMPORT = {
     "composition": {"actors", "strategies", "adapters", "configs", "core"},
     "run_backtest": OURS - {"benchmarks", "training", "run_live", "run_study", "venue"},
     "run_live": OURS - {"benchmarks", "training", "run_study"},
-    "node_runner": {"composition", "actors", "strategies", "adapters", "configs", "core"},
     "rehearsal": {"composition", "actors", "strategies", "adapters", "configs", "core"},
     "run_parity": OURS - {"benchmarks", "training", "run_study", "run_live", "venue"},
     "venue": {"venue"},
@@ -51,7 +50,7 @@ EXCUSED = {("core.compiled", "pathlib")}
 """It names the compiler's cache by a digest of the sources, once, at import."""
 
 ONLY_IN = {
-    "nautilus_trader": {"actors", "strategies", "adapters", "run_backtest", "run_live", "node_runner", "benchmarks"},
+    "nautilus_trader": {"actors", "strategies", "adapters", "run_backtest", "run_live", "benchmarks"},
     "torch": {"training", "benchmarks"},
     "stable_baselines3": {"training", "benchmarks"},
     "sb3_contrib": {"training"},
