@@ -41,6 +41,8 @@ COMMANDS = {
     "rearm": "arm a running node's circuit breaker again",
     "stop": "end a running node in order",
     "breaker": "show, trip and re-arm the circuit breaker",
+    "doctor": "examine clock, venue, key, account, models, state and machine",
+    "promote": "the gate from the testnet to real money",
     "venue": "run a stand-in exchange on this machine",
 }
 """Commands by name; ``commands/<name>.py`` is loaded only when it is the one that was asked for."""

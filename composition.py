@@ -115,19 +115,19 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
 class Shells(NamedTuple):
     """The shells of those who decide; the replay of a record has its own, which no engine hosts."""
 
-    risk: type[RiskActor] = RiskActor
-    ensemble: type[EnsembleActor] = EnsembleActor
-    strategy: type[RLStrategy] = RLStrategy
-
-
-ENGINES = Shells()
-"""What an engine hosts."""
+    risk: type[RiskActor]
+    ensemble: type[EnsembleActor]
+    strategy: type[RLStrategy]
 
 
 def components(
-    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, shells: Shells = ENGINES
+    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, shells: Shells | None = None
 ) -> Components:
-    """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
+    """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument.
+
+    ``shells`` are an engine's where none are named.
+    """
+    shells = shells or Shells(RiskActor, EnsembleActor, RLStrategy)
     if outside.listener is not None:
         outside = _overheard(config, infos, outside, outside.listener)
     witness = Witness(outside.journal)

@@ -17,7 +17,7 @@ from adapters.model_store import Artifact
 from adapters.session_replay import Begin, Call, Decisions, Told, Turn, bar_of, replayed_argument
 from composition import Outside, Shells, components
 from core.commands import Cancel, Command, Modify, Query, Reconcile, Submit, WriteDecision, WriteFill, WriteOrder
-from core.errors import ArtifactError, AutotradeError, DataError, StateError
+from core.errors import ArtifactError, DataError, StateError
 from core.faults import Faults
 from core.features import Window, feature_spec
 from core.messages import flatten_topic, freeze_topic, risk_topic, signal_topic
@@ -44,10 +44,14 @@ def retaken(
     turns_of: Iterable[Begin | Turn],
     policies: Callable[[Begin], Mapping[str, Policy]],
     artifacts: Mapping[str, Artifact],
-) -> tuple[Decisions, tuple[str, ...]]:
-    """Take all decisions again; return them and the names of the features."""
+) -> tuple[Decisions, tuple[str, ...], str]:
+    """Take all decisions again; return them, the names of the features, and the first error that a handler raised.
+
+    A process that ceased to decide on an error does so again.
+    """
     made = Decisions()
     columns: tuple[str, ...] = ()
+    fault = ""
     host: _Host | None = None
     for part in turns_of:
         if isinstance(part, Begin):
@@ -60,9 +64,8 @@ def retaken(
             host = _Host(begun, policies(begun), artifacts, made, part)
         host.play(part)
         made.turn_over()
-        if host.faults:
-            raise AutotradeError(f"the replay of row {part.seq} failed: {host.faults.first}")
-    return made, columns
+        fault = fault or host.faults.first
+    return made, columns, fault
 
 
 def windows_of(begun: Begin) -> dict[str, Window]:
@@ -233,9 +236,9 @@ class _Host:
 
     def _tell(self, told: Told) -> None:
         """Tell a component what it was told; what a strategy was told, its trader was called for."""
-        name, bar = bar_of(told)
-        if bar is not None:
-            self.made.bar(name, bar)
+        known = bar_of(self.turn, told)
+        if known is not None:
+            self.made.bar(known[0], known[1])
         if not told.component.startswith("trader."):
             arguments = [replayed_argument(kind, body) for kind, body in told.arguments]
             getattr(self.components[told.component], told.handler)(*arguments)
@@ -258,8 +261,8 @@ class _Follower:
         if call is not None:
             following.remove(call)
             self._last = call.arguments
-        elif self._method != "on_risk" and not self._last:
-            return
+        elif self._method != "on_risk" and (self._host.faults or not self._last):
+            return  # nobody decides any more after an error
         self._strategy.carry_out(getattr(self._strategy.trader, self._method)(message, *self._last))
 
 

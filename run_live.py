@@ -37,6 +37,7 @@ from adapters.control import ControlServer, control_folder
 from adapters.credentials import Credentials
 from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
+from adapters.mainnet_promotion import MainnetPromotion, promoted, promotion_for, reduced
 from adapters.model_watch import ModelWatch
 from adapters.onnx_policy import OnnxEnsemble, load_checked
 from adapters.program import program
@@ -55,7 +56,8 @@ from adapters.web import Web
 from composition import CURRENCY, Components, Controls, Outside, components, control_actor
 from configs.schema import AppConfig
 from core.bars import bar_type, interval_ns
-from core.errors import AutotradeError, DataError, RefusedError, StateError, UsageError
+from core.checkup import refuse_rights
+from core.errors import AutotradeError, DataError, StateError, UsageError
 from core.faults import Faults
 from core.features import Window, feature_spec
 from core.protocols import StateStore
@@ -87,21 +89,22 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     progress: Callable[[int], None] = lambda _: None
 
 
-def check_start(config: AppConfig) -> None:
-    """Refuse what must not start, whatever the credentials.
+def check_start(config: AppConfig, models: Sequence[Path]) -> MainnetPromotion | None:
+    """Refuse what must not start, whatever the credentials; return the promotion that real money is traded under.
 
     Raises
     ------
     UsageError
         Where the environment names no venue.
     RefusedError
-        Where another venue is named than the environment's, or mainnet was not promoted.
+        Where another venue is named than the environment's, or mainnet was not promoted with these models.
     """
     if config.venue.environment == "none":
         raise UsageError(f"{config.environment} names no venue: choose paper, demo, testnet or mainnet")
     refuse_other_venues(config, configs.load(config.environment))
-    if config.environment == "mainnet":
-        raise RefusedError("mainnet: no promotion is recorded; pass the gate with `autotrade promote` first")
+    if config.environment != "mainnet":
+        return None
+    return promotion_for(config, models, now_ns=time.time_ns())
 
 
 def run_live(live: Live) -> dict[str, Any]:
@@ -119,8 +122,9 @@ def run_live(live: Live) -> dict[str, Any]:
         Where the node does not come up, or has ended in an error.
     """
     began = time.perf_counter()
-    config = live.config
-    check_start(config)
+    promotion = check_start(live.config, live.models)
+    config = live.config if promotion is None else reduced(live.config, promotion, now_ns=time.time_ns())
+    live = msgspec.structs.replace(live, config=config)
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     faults = Faults()
     with ExitStack() as stack:
@@ -146,8 +150,10 @@ def run_live(live: Live) -> dict[str, Any]:
         rest = RestHistory(web, config.venue.http_url, "um", market_ns)
         infos = _infos(config, rest)
         if live.keys is not None:
-            with BinanceAccount(config.venue.http_url, live.keys, retries=1) as account:
+            told = config.doctor.permissions_url
+            with BinanceAccount(config.venue.http_url, live.keys, retries=1, permissions_url=told) as account:
                 account.account()  # a key that is not taken is told in one line, not by a node that never connects
+                refuse_rights(account.permissions(), config.environment)
         catalog = Path(config.catalog.path) if config.venue.environment == "live" and live.replay is None else None
         warm_up = WarmUp(rest, catalog, store, live.replay.market_ns if live.replay is not None else time.time_ns())
         windows = {info.id: warm_window(spec, info, warm_up) for info in infos}
@@ -161,7 +167,7 @@ def run_live(live: Live) -> dict[str, Any]:
         }
         record = stack.enter_context(SessionRecord(live.out, config.record, header))
         folder = live.models[0].parent
-        watch = ModelWatch(folder, lambda path: load_checked(path, spec=spec), known=live.models)
+        watch = ModelWatch(folder, lambda path: promoted(load_checked(path, spec=spec), promotion), known=live.models)
         beside = stack.enter_context(watch_venue(config, infos, live.keys))
         outside = Outside(
             policies={info.id: OnnxEnsemble(artifacts) for info in infos},
@@ -195,7 +201,11 @@ def run_live(live: Live) -> dict[str, Any]:
         if live.replay is not None:
             assert isinstance(rest_time, ReplayTime)
             steps = host(VenueSteps(live.replay.following))
-            done = lambda: feed.complete and at_rest() and (beside.desk is None or beside.desk.idle)  # noqa: E731
+
+            def done() -> bool:
+                known = beside.desk is None or beside.desk.idle
+                return feed.complete and at_rest() and known and not runner.request.carried_out
+
             node.add_actor(runner.pacer(infos, done, rest_time, steps, faults))
         node.add_actor(feed)
         parts.join(node)

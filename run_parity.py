@@ -7,6 +7,7 @@ the gap is reported.
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,11 +19,13 @@ from adapters.session_market import Market
 from adapters.session_record import MemoryRecord
 from adapters.session_replay import Begin, Decisions, turns
 from core.bars import interval_ns
+from core.commands import Submit
 from core.errors import ArtifactError, DataError
 from core.features import feature_spec
 from core.parity import Parity, compare
 from core.protocols import Policy
 from core.replay_gap import ReplayGap, replay_gap
+from core.slices import parent_of
 from rehearsal import retaken, windows_of
 from run_backtest import Replay, run_backtest
 
@@ -51,11 +54,15 @@ def parity_of(folder: Path, artifacts: Mapping[str, Artifact]) -> Parity:
     """
     log = SessionLog(folder)
     made = Decisions()
-    again, columns = retaken(turns(log, made), lambda begin: _policies(begin, artifacts), artifacts)
+    again, columns, fault = retaken(turns(log, made), lambda begin: _policies(begin, artifacts), artifacts)
     if log.missing:
         raise DataError(f"{folder}: {log.missing} rows are missing, dropped while the disk was full; parity is unknown")
     rows = {kind: (made.rows.get(kind, []), again.rows.get(kind, [])) for kind in _MARKS}
-    return compare(made.made, again.made, columns, rows)
+    parity = compare(made.made, again.made, columns, rows)
+    if parity.missing and parity.first is not None and fault:
+        said = (*parity.first.consequences, f"{parity.missing} decisions are not taken again, for {fault}")
+        return msgspec.structs.replace(parity, first=msgspec.structs.replace(parity.first, consequences=said))
+    return parity
 
 
 def simulated(folder: Path, artifacts: Mapping[str, Artifact]) -> tuple[Parity, ReplayGap]:
@@ -101,11 +108,21 @@ def simulated(folder: Path, artifacts: Mapping[str, Artifact]) -> tuple[Parity, 
         pass
     wanted = [one for one in again.made if one.ts_event >= begun.trade_from_ns]
     gap = replay_gap(
-        (made.rows.get("fills", []), again.rows.get("fills", [])),
+        (_fills(made), _fills(again)),
         (made.rows.get("equity", []), again.rows.get("equity", [])),
         within_ns=interval_ns(spec.decision_interval),
     )
-    return compare(made.made, wanted, spec.columns), gap
+    return compare(made.made, wanted, spec.columns, named=False), gap
+
+
+def _fills(made: Decisions) -> list[dict[str, Any]]:
+    """Return the fills, and with which decision the order of each was wanted."""
+    wanted = {
+        fields["order_id"]: one.ts_event for one in made.made for kind, fields in one.orders if kind == Submit.__name__
+    }
+    return [
+        row | {"decided_ns": wanted.get(parent_of(row["client_order_id"]), 0)} for row in made.rows.get("fills", [])
+    ]
 
 
 def _policies(begin: Begin, artifacts: Mapping[str, Artifact]) -> Mapping[str, Policy]:

@@ -47,6 +47,7 @@ class SessionListener:
         self._stack: list[tuple[str, object]] = []
         self._followed = 0
         self._bars: dict[str, list[tuple[float, ...]]] = {}
+        self._last: tuple[float, ...] = ()
 
     def follow(self, components: Mapping[str, object]) -> None:
         """Follow components from now on, by name."""
@@ -67,7 +68,7 @@ class SessionListener:
         message = args[-1] if args and isinstance(args[-1], msgspec.Struct) else None
         if not (stack and stack[-1][0]):
             message = None  # it comes from somebody who is not followed
-        if name and message is None:
+        if name and message is None and not (args and _is_estimate(args[-1])):
             try:
                 self._record.received("told", (name, handler, self._followed > 0, [self._plain(arg) for arg in args]))
             except Exception:  # noqa: BLE001 - the record must not disturb what it records
@@ -94,7 +95,9 @@ class SessionListener:
         return said
 
     def heard(self, name: str, question: str, args: tuple[Any, ...], said: object, *, raised: bool = False) -> None:
-        """Write an answer down."""
+        """Write an answer down; a bar counts once its taker flow is known."""
+        if question == "taker_buy" and said is not None:
+            self._bars.setdefault(args[0], []).append(self._last)
         self._record.received("answer", (name, question, args, said, raised))
 
     def observed(self, instrument_id: str, observation: bytes) -> None:
@@ -122,12 +125,15 @@ class SessionListener:
         return type(value).__name__, {key: _simple(one) for key, one in value.to_dict().items()}
 
     def _bar(self, bar: Bar) -> tuple[object, ...]:
-        """Return a bar, its prices and its volume as decimal strings; keep it for the next observation."""
-        bar_type: Any = bar.bar_type
-        name = str(bar_type.instrument_id)
+        """Return a bar, its prices and its volume as decimal strings; keep it for when it counts."""
         prices = (str(bar.open), str(bar.high), str(bar.low), str(bar.close), str(bar.volume))
-        self._bars.setdefault(name, []).append((bar.ts_init, *map(float, prices)))
-        return (str(bar_type), *prices, bar.ts_event, bar.ts_init)
+        self._last = (bar.ts_init, *map(float, prices))
+        return (str(bar.bar_type), *prices, bar.ts_event, bar.ts_init)
+
+
+def _is_estimate(value: object) -> bool:
+    """Return whether it is a funding rate that is not settled yet: several come every minute, and nobody heeds them."""
+    return type(value) is FundingRateUpdate and value.next_funding_ns is not None
 
 
 class _Both:

@@ -6,15 +6,15 @@ from types import MappingProxyType
 from typing import Self
 
 from nautilus_trader.common import DataActor, DataActorConfig
-from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, PriceType, Venue
+from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, Venue
 
+from actors.account_view import AccountView
 from core.bars import DAY_NS
 from core.books import Books
 from core.breaker import ACTIVE, STATES
 from core.causes import BreakerClocks, BreakerParams, BreakerState, Change, Step, flattening, trading_state
 from core.errors import StateError
 from core.faults import Faults, guarded, recorded
-from core.listening import asked
 from core.messages import (
     Alert,
     Answered,
@@ -62,7 +62,7 @@ __all__ = ["RiskActor"]
 type Prices = Callable[[str], float]
 
 
-class RiskActor(DataActor):
+class RiskActor(AccountView, DataActor):
     """Equity, drawdown and trading state: answered at once whenever a mark is asked for, and kept before it is told.
 
     A question and its answer are nested calls: the order in which the engine hands a bar to its components does not
@@ -400,44 +400,12 @@ class RiskActor(DataActor):
         """Return the prices of a mark: its own close, and the others' last ones."""
         return lambda name: mark.close if name == mark.instrument_id else self._last_close(name)
 
-    @asked
-    def _middle(self, instrument: str) -> float:
-        price = self.cache.price(InstrumentId.from_str(instrument), PriceType.MID)
-        if price is None:
-            raise RuntimeError(f"funding of {instrument} cannot be written down: no quote of it has been seen")
-        return float(price.as_double())
-
-    @asked
-    def _last_close(self, instrument: str) -> float:
-        bar = self.cache.bar(self._bar_types[instrument])
-        if bar is not None:
-            return float(bar.close.as_double())
-        if instrument not in self._closes:
-            raise RuntimeError(f"a position in {instrument} cannot be marked: no bar of it has been seen")
-        return self._closes[instrument]
-
-    @asked
-    def _last_seen(self, instrument: str) -> int:
-        bar = self.cache.bar(self._bar_types[instrument])
-        return 0 if bar is None else int(bar.ts_init)
-
     def _audited(self, ts: int) -> str:
         """Return how our books differ from the venue's account, once a UTC day; empty where they do not.
 
         The engine copies an account with its whole history at every look, which a decision has no time for.
         """
         return self._books.audit(ts, self._balance()) if self._books.due(ts) else ""
-
-    @asked
-    def _balance(self) -> float:
-        account = self.cache.account_for_venue(self._venue)
-        if account is None:
-            raise RuntimeError(f"no account at {self._venue}")
-        return float(account.balance_total(self._currency).as_double())
-
-    @asked
-    def _now(self) -> int:
-        return self._time.now_ns(int(self.clock.timestamp_ns()))
 
     def _record_equity(self) -> None:
         """Write the last decision mark down; further instruments' marks at one close have replaced it."""

@@ -12,16 +12,17 @@ import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 
 from adapters.binance_refusals import ABSENT, CLOCK, UNCERTAIN, VenueBusyError, VenueRefusalError, refusal
 from adapters.credentials import Credentials
+from core.checkup import KeyRights
 from core.errors import AutotradeError, UsageError
 
-__all__ = ["BinanceAccount", "Budget", "Permissions"]
+__all__ = ["BinanceAccount", "Budget"]
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _DEFAULT_WAIT_SECONDS = 30.0
@@ -41,16 +42,6 @@ class Budget(Protocol):
 
     def retry_after(self, seconds: float) -> None:
         """Let nobody ask for so long."""
-
-
-class Permissions(NamedTuple):
-    """What a key may do. ``transfer``: move funds to other accounts or wallets."""
-
-    read: bool
-    trade: bool
-    withdraw: bool
-    transfer: bool
-    ip_restricted: bool
 
 
 class BinanceAccount:
@@ -135,6 +126,10 @@ class BinanceAccount:
         """Return instruments and their filters."""
         return self._public("/fapi/v1/exchangeInfo")
 
+    def price(self, symbol: str) -> float:
+        """Return the last price, quote currency."""
+        return float(self._public("/fapi/v1/ticker/price", f"?{urlencode({'symbol': symbol})}")["price"])
+
     def account(self) -> dict[str, Any]:
         """Return balances, margins and rights of the account."""
         return dict(self.request("GET", "/fapi/v2/account", weight=5))
@@ -159,12 +154,12 @@ class BinanceAccount:
         """Return the highest leverage by notional."""
         return list(self.request("GET", "/fapi/v1/leverageBracket", {"symbol": symbol}))
 
-    def permissions(self) -> Permissions | None:
+    def permissions(self) -> KeyRights | None:
         """Return what the key may do, None where the venue does not say."""
         if not self._permissions_url:
             return None
         said = self.request("GET", "/sapi/v1/account/apiRestrictions", url=self._permissions_url)
-        return Permissions(
+        return KeyRights(
             read=bool(said["enableReading"]),
             trade=bool(said["enableFutures"]),
             withdraw=bool(said["enableWithdrawals"]),
@@ -255,8 +250,8 @@ class BinanceAccount:
         self.synchronise()  # a request out of time was not carried out, whatever it was
         return self._repeated(method, path, lambda: signed(params or {}), weight, exits=exits, url=url)
 
-    def _public(self, path: str) -> Any:
-        return self._repeated("GET", path, lambda: "", 1, exits=False, url="")
+    def _public(self, path: str, query: str = "") -> Any:
+        return self._repeated("GET", path, lambda: query, 1, exits=False, url="")
 
     def _resting(self, path: str, symbol: str) -> list[dict[str, Any]]:
         return list(self.request("GET", path, {"symbol": symbol} if symbol else None, weight=1 if symbol else 40))
@@ -286,7 +281,9 @@ class BinanceAccount:
         wait = 0.0 if budget is None else budget.take(weight, exits=exits)
         if wait > 0.0:
             raise VenueBusyError(path, wait, "not asked, the request weight is spent")
-        headers = {} if self._credentials is None or not query else {"X-MBX-APIKEY": self._credentials.key}
+        headers = {}
+        if self._credentials is not None and "signature=" in query:
+            headers["X-MBX-APIKEY"] = self._credentials.key
         try:
             answer = self._client.request(method, f"{url}{path}{query}", headers=headers)
         except httpx.TimeoutException:

@@ -14,7 +14,7 @@ from adapters.klines import kline_table
 from adapters.session_replay import Turn, bar_of
 from core.bars import interval_ns
 from core.errors import DataError
-from core.messages import ClosedBar, FundingSettled
+from core.messages import FundingSettled
 
 __all__ = ["Market"]
 
@@ -30,12 +30,10 @@ class Market:
     def take(self, turn: Turn) -> None:
         """Take what a turn says of the market."""
         for told in turn.told:
-            name, bar = bar_of(told)
-            if bar is not None:
-                kind, body = told.arguments[0]
-                flow = body["taker_buy"] if kind == ClosedBar.__name__ else _flow(turn, name, bar.ts_close)
-                if flow is not None:  # else it is told once more, with its taker flow
-                    self._bars.setdefault(name, {})[bar.ts_close] = bar, flow
+            known = bar_of(turn, told)
+            if known is not None:
+                name, bar, flow = known
+                self._bars.setdefault(name, {})[bar.ts_close] = bar, flow
             for kind, body in told.arguments:
                 if kind == FundingSettled.__name__:
                     self._funding.setdefault(body["instrument_id"], {})[body["ts_event"]] = repr(body["rate"])
@@ -69,9 +67,3 @@ class Market:
             }
             write_funding(catalog, name, pa.table(columns_of, schema=FUNDING_SCHEMA))
         return min(times) - interval_ns(interval), max(times)
-
-
-def _flow(turn: Turn, name: str, ts_close: int) -> float | None:
-    """Return the taker-buy volume of a bar as it was answered; None where it was not known yet."""
-    answers = turn.answers.get(("outside", "taker_buy", str([name, ts_close])))
-    return answers[0][0] if answers else None

@@ -33,7 +33,7 @@ from core.errors import StateError
 __all__ = ["MemoryRecord", "SessionRecord", "session_id"]
 
 _FRAME = struct.Struct("<II")
-_BATCH = 4096
+_BATCH_BYTES = 1 << 18
 _DAY_SECONDS = 86_400
 _LAST_TRY_SECONDS = 2.0
 
@@ -183,11 +183,13 @@ class SessionRecord:
 
     def _take(self) -> None:
         """Take rows off the queue and encode them."""
-        for _ in range(min(len(self._waiting), _BATCH)):
+        size = 0
+        while self._waiting and size < _BATCH_BYTES:
             row = self._waiting.popleft()
             content = self._encoder.encode(row)
             self._pending.append(_FRAME.pack(len(content), zlib.crc32(content)) + content)
             self._pending_last = row[0]
+            size += len(content)
 
     def _append(self, content: bytes) -> None:
         """Append to the segment, whole or not at all."""

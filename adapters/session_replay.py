@@ -181,11 +181,7 @@ def _fold(row: Row, turn: Turn, made: Decisions) -> None:
         return
     match row.kind:
         case "told":
-            told = Told(row.body[0], row.body[1], tuple((kind, body) for kind, body in row.body[3]))
-            turn.told.append(told)
-            name, bar = bar_of(told)
-            if bar is not None:
-                made.bar(name, bar)
+            turn.told.append(Told(row.body[0], row.body[1], tuple((kind, body) for kind, body in row.body[3])))
         case "answer":
             component, question, arguments, said, raised = row.body
             turn.answers.setdefault((component, question, str(arguments)), deque()).append((said, raised))
@@ -203,15 +199,21 @@ def _fold(row: Row, turn: Turn, made: Decisions) -> None:
             pass
 
 
-def bar_of(told: Told) -> tuple[str, Bar | None]:
-    """Return the base bar that a handler was told, and its instrument."""
+def bar_of(turn: Turn, told: Told) -> tuple[str, Bar, float] | None:
+    """Return a base bar that a handler was told, its instrument and its taker-buy volume.
+
+    None for anything else, and for a bar whose volume was not known yet: it is told once more.
+    """
     if len(told.arguments) == 1:
         kind, body = told.arguments[0]
         if kind == "bar":
-            return body[0].rsplit("-", 4)[0], Bar(body[7], *(float(text) for text in body[1:6]))
-        if kind == ClosedBar.__name__:
-            return body["instrument_id"], Bar(*(body[name] for name in Bar._fields))
-    return "", None
+            name = body[0].rsplit("-", 4)[0]
+            answers = turn.answers.get(("outside", "taker_buy", str([name, body[7]])))
+            if answers and answers[0][0] is not None:
+                return name, Bar(body[7], *(float(text) for text in body[1:6])), answers[0][0]
+        elif kind == ClosedBar.__name__:
+            return body["instrument_id"], Bar(*(body[name] for name in Bar._fields)), body["taker_buy"]
+    return None
 
 
 def replayed_argument(kind: str, body: Any) -> Any:

@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace) -> int:
     out: Path = args.out or Path(config.catalog.path).parent / "live" / _session(args.environment)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} exists and is not empty: a session is not overwritten, choose another directory")
-    check_start(config)
+    check_start(config, tuple(args.models or artifact_paths(config.catalog.models)))
     if not args.replay:
         for name in ("catalog", "start", "end"):
             if getattr(args, name) is not None:

@@ -116,7 +116,9 @@ def _print(folder: Path, fills: str, parity: Parity, gap: ReplayGap | None) -> N
     if gap is not None:
         console.print(
             f"fills      {gap.matched:,} matched, {gap.only_recorded:,} only recorded, {gap.only_simulated:,} only "
-            f"simulated; the venue was {gap.fill_mean_bps:.3f} bps worse on average, {gap.fill_worst_bps:.3f} at most",
+            f"simulated; the venue was {gap.fill_mean_bps:.3f} bps worse on average, {gap.fill_worst_bps:.3f} at most"
+            if gap.matched
+            else f"fills      none matched, {gap.only_recorded:,} only recorded, {gap.only_simulated:,} only simulated",
             soft_wrap=True,
         )
         console.print(f"equity     {gap.equity_last_bps:+.3f} bps at the end, {gap.equity_worst_bps:+.3f} at worst")

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from core.observation import POSITION_COLUMNS
+from core.times import iso
 
 __all__ = ["Cause", "Decision", "Difference", "Parity", "compare", "equal"]
 
@@ -35,7 +36,11 @@ _AFTER: tuple[tuple[Cause, tuple[str, ...]], ...] = (
     ("fill", ("client_order_id",)),
 )  # fmt: skip
 """Columns of a decision's row by the cause that they speak of, in the order in which one leads to the next."""
+_UPSTREAM: tuple[Cause, ...] = ("data", "feature", "fill", "risk", "model")
+"""At one close, the account of all instruments follows from the fill of one."""
 _SHOWN = 6
+_AGES = frozenset({"stale_data", "stale_state"})
+"""Rules whose numbers are how fast a machine was."""
 
 type Row = Mapping[str, Any]
 _NONE: Mapping[str, tuple[Sequence[Row], Sequence[Row]]] = {}
@@ -118,6 +123,8 @@ def compare(
     replayed: Sequence[Decision],
     columns: Sequence[str],
     rows: Mapping[str, tuple[Sequence[Row], Sequence[Row]]] = _NONE,
+    *,
+    named: bool = True,
 ) -> Parity:
     """Compare decisions made with those made again.
 
@@ -129,7 +136,11 @@ def compare(
         Names of the market's features, in the order of the observation.
     rows : Mapping[str, tuple[Sequence[Row], Sequence[Row]]]
         Further rows of the journal, recorded and replayed, by kind; matched in order.
+    named : bool
+        Whether orders must bear the same names and times; a simulation cannot know them.
     """
+    if not named:
+        recorded, replayed = [_nameless(one) for one in recorded], [_nameless(one) for one in replayed]
     again = {(one.instrument_id, one.ts_event): one for one in replayed}
     met = [(one, again.get((one.instrument_id, one.ts_event))) for one in recorded]
     missing = [one for one, other in met if other is None]
@@ -142,7 +153,8 @@ def compare(
         causes[gap.cause] = causes.get(gap.cause, 0) + 1
     first: Difference | None = None
     if gaps:
-        one, other, gap = gaps[0]
+        at_once = [found for found in gaps if found[2].ts_event == gaps[0][2].ts_event]
+        one, other, gap = min(at_once, key=lambda found: _UPSTREAM.index(found[2].cause))
         later = next((g for a, b, g in gaps if not equal(a.orders, b.orders)), None)
         first = msgspec.structs.replace(gap, consequences=_consequences(one, other, gap, later))
     elif missing:
@@ -162,6 +174,17 @@ def compare(
         causes=causes,
         first=first,
     )
+
+
+def _nameless(one: Decision) -> Decision:
+    """Return a decision whose orders bear neither names nor times."""
+    row = {name: value for name, value in one.row.items() if name != "client_order_id"}
+    row["rules"] = [rule for rule in _judged(one.row) if rule[0] not in _AGES]
+    orders = tuple(
+        (kind, {name: value for name, value in fields.items() if name not in {"order_id", "ts_event"}})
+        for kind, fields in one.orders
+    )
+    return msgspec.structs.replace(one, row=row, orders=orders)
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -233,8 +256,23 @@ def _link(
         for name in columns:
             a, b = one.row.get(name), other.row.get(name)
             if not equal(a, b):
-                return cause, name, a, b
+                return (cause, *_rule(one.row, other.row)) if name == "rules" else (cause, name, a, b)
     return None
+
+
+def _judged(row: Row) -> Sequence[Any]:
+    """Return what each rule said: its name, its word, the number, the limit, and the lots that are left."""
+    rules = row.get("rules") or ()
+    judged: Sequence[Any] = msgspec.json.decode(rules)["rules"] if isinstance(rules, str) else rules
+    return judged
+
+
+def _rule(one: Row, other: Row) -> tuple[str, Any, Any]:
+    """Return the first rule that speaks otherwise."""
+    for a, b in zip(_judged(one), _judged(other), strict=False):
+        if not equal(a, b):
+            return f"rule {a[0]}", a[1:], b[1:]
+    return "rules", one["rules"], other["rules"]
 
 
 def _first_order(one: Decision, other: Decision) -> tuple[Any, Any]:
@@ -258,7 +296,7 @@ def _consequences(one: Decision, other: Decision, gap: Difference, later: Differ
         said.append(f"order {a} -> {b}")
     elif later is not None:
         said.append(
-            f"the first order that differs comes with the decision at {later.ts_event} on {later.instrument_id}"
+            f"the first order that differs comes with the decision at {iso(later.ts_event)} on {later.instrument_id}"
         )
     else:
         said.append("no order differs")

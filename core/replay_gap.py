@@ -32,7 +32,8 @@ def replay_gap(fills: tuple[Sequence[Row], Sequence[Row]], equity: tuple[Sequenc
                *, within_ns: int) -> ReplayGap:  # fmt: skip
     """Compare fills and equity, recorded and simulated.
 
-    A fill is matched with the first one left of its instrument, side and purpose within ``within_ns``.
+    A fill is matched with the first one left of its instrument, side and purpose that was ``decided_ns`` within
+    ``within_ns``: the time of the decision with which its order was wanted.
     """
     left = list(fills[1])
     gaps: list[tuple[float, float]] = []
@@ -62,4 +63,4 @@ def replay_gap(fills: tuple[Sequence[Row], Sequence[Row]], equity: tuple[Sequenc
 
 def _alike(one: Row, other: Row, within_ns: int) -> bool:
     same = all(one[name] == other[name] for name in ("instrument_id", "side", "purpose"))
-    return same and abs(one["ts_event"] - other["ts_event"]) <= within_ns
+    return same and abs(one["decided_ns"] - other["decided_ns"]) <= within_ns

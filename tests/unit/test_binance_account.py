@@ -11,10 +11,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from adapters.binance_account import BinanceAccount, Permissions
+from adapters.binance_account import BinanceAccount
 from adapters.binance_refusals import KeyRefusedError, VenueBusyError, VenueRefusalError
 from adapters.credentials import Credentials
 from adapters.request_budget import RequestBudget
+from core.checkup import KeyRights
 from core.errors import AutotradeError, UsageError
 from tests.unit.wire_account import KEY, NOW_MS, SECRET, WireAccount, refused
 
@@ -49,7 +50,7 @@ def test_everything_asked_is_signed_and_read():
         assert account.open_orders("BTCUSDT") == account.open_algo_orders() == []
         assert account.hedge_mode() is False
         assert account.leverage_brackets("BTCUSDT")[0]["symbol"] == "BTCUSDT"
-        assert account.permissions() == Permissions(
+        assert account.permissions() == KeyRights(
             read=True, trade=True, withdraw=False, transfer=False, ip_restricted=True
         )
         assert account.exchange_info()["symbols"][0]["symbol"] == "BTCUSDT"

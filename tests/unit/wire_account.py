@@ -47,7 +47,8 @@ class WireAccount:
             "symbol": "BTCUSDT", "positionAmt": "0.000", "entryPrice": "0.0", "markPrice": "50000.0", "leverage": "1",
             "marginType": "isolated", "positionSide": "BOTH", "updateTime": 0,
         }  # fmt: skip
-        self.balance = "10000.00000000"
+        self.balance, self.price = "10000.00000000", "50000.00"
+        self.multi_assets = False
         self.can_trade = True
         self.orders: dict[str, dict[str, Any]] = {}
         self.seen: list[tuple[str, str, dict[str, str]]] = []
@@ -61,7 +62,8 @@ class WireAccount:
         waiting = self.faults.get(path, [])
         if waiting and (answer := waiting.pop(0)(request)) is not None:
             return answer
-        public = {"/fapi/v1/time": {"serverTime": self.now_ms}, "/fapi/v1/exchangeInfo": {"symbols": [SYMBOL]}}
+        public = {"/fapi/v1/time": {"serverTime": self.now_ms}, "/fapi/v1/exchangeInfo": {"symbols": [SYMBOL]},
+                  "/fapi/v1/ticker/price": {"symbol": "BTCUSDT", "price": self.price}}  # fmt: skip
         if path in public:
             return self.said(public[path])
         signed, _, _ = query.rpartition("&signature=")
@@ -78,7 +80,7 @@ class WireAccount:
         bodies: dict[str, Any] = {
             "/fapi/v2/account": {
                 "canTrade": self.can_trade, "totalMarginBalance": self.balance, "availableBalance": self.balance,
-                "multiAssetsMargin": False, "assets": [balance],
+                "multiAssetsMargin": self.multi_assets, "assets": [balance],
             },
             "/fapi/v2/positionRisk": [self.position],
             "/fapi/v1/positionSide/dual": {"dualSidePosition": self.hedge},
