@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from actors.control import ControlActor, ControlParams
 from actors.ensemble import EnsembleActor, EnsembleParams
 from actors.listener import SessionListener
 from actors.liveness import LivenessActor, LivenessParams
 from actors.members import Members, MembersParams
 from actors.monitor import Monitor, MonitorParams, WatchedInstrument
 from actors.risk import RiskActor
+from actors.stopper import StopRequest
 from adapters.catalog import InstrumentInfo
 from adapters.overheard import (
     OverheardClock,
@@ -24,9 +26,12 @@ from adapters.overheard import (
 from adapters.program import program
 from configs.schema import AppConfig, config_hash
 from core.bars import bar_type, interval_ns
+from core.control import ControlDesk
+from core.desk import Desk
 from core.faults import Faults
 from core.features import Window, feature_spec
 from core.protocols import ClockWatch, FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
+from core.status_board import NodeFacts
 from core.timekeeping import EngineTime, SameClock
 from core.trader import TraderParams
 from core.venue_words import VenueDesk
@@ -34,7 +39,7 @@ from core.witness import Witness
 from strategies.execution import Slicer, WorkedInstrument
 from strategies.rl import RLStrategy, RLStrategyParams
 
-__all__ = ["CURRENCY", "Components", "Outside", "Shells", "components"]
+__all__ = ["CURRENCY", "Components", "Controls", "Outside", "Shells", "components", "control_actor"]
 
 CURRENCY = "USDT"
 
@@ -92,22 +97,37 @@ class Components(NamedTuple):
             host.add_strategy(strategy)
 
 
+class Controls(msgspec.Struct, frozen=True, kw_only=True):
+    """How a person talks to a node: where requests come in, the wish to stop, the session's name and the process.
+
+    ``health`` of what lies outside, in words by name, empty where it is well; ``beat`` is called while the engine's
+    thread lives.
+    """
+
+    desk: ControlDesk
+    stop: StopRequest
+    session: str
+    pid: int
+    health: Callable[[], Mapping[str, str]]
+    beat: Callable[[], None]
+
+
 class Shells(NamedTuple):
     """The shells of those who decide; the replay of a record has its own, which no engine hosts."""
 
-    risk: type[RiskActor] = RiskActor
-    ensemble: type[EnsembleActor] = EnsembleActor
-    strategy: type[RLStrategy] = RLStrategy
-
-
-ENGINES = Shells()
-"""What an engine hosts."""
+    risk: type[RiskActor]
+    ensemble: type[EnsembleActor]
+    strategy: type[RLStrategy]
 
 
 def components(
-    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, shells: Shells = ENGINES
+    config: AppConfig, infos: Sequence[InstrumentInfo], outside: Outside, shells: Shells | None = None
 ) -> Components:
-    """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument."""
+    """Return the monitor, the risk actor, and an ensemble and a strategy for each instrument.
+
+    ``shells`` are an engine's where none are named.
+    """
+    shells = shells or Shells(RiskActor, EnsembleActor, RLStrategy)
     if outside.listener is not None:
         outside = _overheard(config, infos, outside, outside.listener)
     witness = Witness(outside.journal)
@@ -123,6 +143,7 @@ def components(
         store=outside.store,
         faults=outside.faults,
         time=outside.time,
+        closes={name: window.market.close for name, window in outside.windows.items() if window.ts_close > 0},
     )
     built = Components(
         actors=(
@@ -140,6 +161,42 @@ def components(
         outside.faults.listener = outside.listener
         _follow(infos, built, outside.listener)
     return built
+
+
+def control_actor(
+    config: AppConfig, infos: Sequence[InstrumentInfo], parts: Components, outside: Outside, controls: Controls
+) -> ControlActor:
+    """Return who carries out what a person asks of the components; added to the same host."""
+    risk, _ = parts.deciding
+    facts = NodeFacts(
+        environment=config.environment,
+        session=controls.session,
+        pid=controls.pid,
+        day_limit=config.risk.daily_drawdown,
+        decision_seconds=interval_ns(config.market.decision_interval) / 1e9,
+        lots={info.id: str(info.lot) for info in infos},
+        ticks={info.id: str(info.tick) for info in infos},
+        models={info.id: tuple(one.model_id for one in outside.policies[info.id].candidates) for info in infos},
+    )
+    desks = {info.id: _desk_of(strategy) for info, strategy in zip(infos, parts.strategies, strict=True)}
+    return ControlActor(
+        ControlParams(facts=facts, poll_ns=round(config.control.poll_ms * 1e6)),
+        desk=controls.desk,
+        stop=controls.stop,
+        breaker=lambda: risk.breaker,
+        desks=desks,
+        store=outside.store,
+        journal=outside.journal,
+        health=controls.health,
+        beat=controls.beat,
+        time=outside.time,
+        faults=outside.faults,
+    )
+
+
+def _desk_of(strategy: RLStrategy) -> Callable[[], Desk]:
+    """Return a look at what a strategy holds."""
+    return lambda: strategy.trader.desk
 
 
 def _overheard(

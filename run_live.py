@@ -10,29 +10,22 @@ Composition root of a live node: the same components as a backtest's, with the v
     trade                           until SIGTERM, SIGINT or somebody's word; a second signal ends it at once
 """
 
-import asyncio
-import gc
-import signal
+import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from nautilus_trader.live import LiveNode
 
 import cli
 import configs
-from actors.feed import BarFeed, FeedParams
 from actors.listener import SessionListener
-from actors.pacer import Pacer, PacerParams
-from actors.stopper import Stopper, StopperParams, StopRequest
 from adapters.backfill import RestBackfill
 from adapters.binance_account import BinanceAccount
-from adapters.credentials import Credentials
+from adapters.control import ControlServer, control_folder
 from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
 from adapters.mainnet_promotion import MainnetPromotion, promoted, promotion_for, reduced
@@ -46,50 +39,22 @@ from adapters.session_record import SessionRecord
 from adapters.session_view import refresh_view
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
-from adapters.venue import FLOW_TYPE, live_node, refuse_other_venues
+from adapters.supervisor import Supervisor
+from adapters.venue import live_node, refuse_other_venues
 from adapters.venue_watch import watch_venue
 from adapters.warm_up import WarmUp, keep_window, warm_window
 from adapters.web import Web
-from composition import CURRENCY, Components, Outside, components
+from composition import CURRENCY, Controls, Outside, components, control_actor
 from configs.schema import AppConfig
-from core.bars import bar_type, interval_ns
 from core.checkup import refuse_rights
 from core.errors import AutotradeError, DataError, StateError, UsageError
 from core.faults import Faults
 from core.features import Window, feature_spec
 from core.protocols import StateStore
 from core.timekeeping import EngineTime, ReplayTime
+from node_runner import Live, Runner, at_rest, collecting_here
 
-__all__ = ["Live", "ReplayControl", "check_start", "main", "run_live", "state_folder"]
-
-
-class ReplayControl(msgspec.Struct, frozen=True, kw_only=True):
-    """A venue that replays history: plays the next bar; the market's time now (ns)."""
-
-    following: Callable[[], Mapping[str, Any]]
-    market_ns: int
-
-
-class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run: a configuration whose overlay names a venue, models, and where the session is written.
-
-    ``replay`` None: the venue is in the present. ``keys`` None: fills are simulated. ``ready`` is told when the node
-    trades, ``progress`` the time (ns) of every decision.
-    """
-
-    config: AppConfig
-    models: tuple[Path, ...]
-    out: Path
-    keys: Credentials | None = None
-    replay: ReplayControl | None = None
-    ready: Callable[[], None] = lambda: None
-    progress: Callable[[int], None] = lambda _: None
-
-
-def state_folder(config: AppConfig) -> Path:
-    """Return where an environment keeps its lock and its sockets, wherever the state itself is kept."""
-    place = config.breaker.state_path
-    return (Path(config.catalog.path).parent / "state" if "://" in place else Path(place)) / config.environment
+__all__ = ["check_start", "main", "run_live"]
 
 
 def check_start(config: AppConfig, models: Sequence[Path]) -> MainnetPromotion | None:
@@ -131,7 +96,8 @@ def run_live(live: Live) -> dict[str, Any]:
     spec = feature_spec(config.market.base_interval, config.market.decision_interval)
     faults = Faults()
     with ExitStack() as stack:
-        stack.enter_context(InstanceLock(state_folder(config) / "node.lock"))
+        stack.enter_context(InstanceLock(control_folder(config) / "node.lock"))
+        supervisor = stack.enter_context(Supervisor(os.environ))
         if not live.models:
             raise UsageError("no models to trade with; name artifacts with --models, or train some: `autotrade train`")
         for path in live.models:
@@ -197,21 +163,35 @@ def run_live(live: Live) -> dict[str, Any]:
             give_up_seconds=config.venue.backfill_seconds,
         )
         node = live_node(config, infos, live.keys, CURRENCY)
-        runner = _Runner(node, config, live)
-        host, at_rest = stack.enter_context, _at_rest(parts)
+        runner = Runner(node, config, live, supervisor)
+        host, resting = stack.enter_context, at_rest(parts)
         feed = runner.feed(infos, windows, host(backfill), faults)
         if live.replay is not None:
             assert isinstance(rest_time, ReplayTime)
             steps = host(VenueSteps(live.replay.following))
-            done = lambda: feed.complete and at_rest() and (beside.desk is None or beside.desk.idle)  # noqa: E731
+
+            def done() -> bool:
+                known = beside.desk is None or beside.desk.idle
+                return feed.complete and resting() and known and not runner.request.carried_out
+
             node.add_actor(runner.pacer(infos, done, rest_time, steps, faults))
         node.add_actor(feed)
         parts.join(node)
         node.add_actor(runner.stopper(infos, parts, faults))
+        controls = Controls(
+            desk=stack.enter_context(ControlServer(control_folder(config), config.control)),
+            stop=runner.request,
+            session=live.out.name,
+            pid=os.getpid(),
+            health=lambda: {"record": record.problem or (f"{record.dropped} rows lost" if record.dropped else "")},
+            beat=supervisor.beat,
+        )
+        node.add_actor(control_actor(config, infos, parts, outside, controls))
         try:
-            with _collecting_here():
+            with collecting_here():
                 runner.run()
         finally:
+            supervisor.stopping()
             record.close()
             refresh_view(live.out)
             with suppress(StateError):
@@ -256,154 +236,6 @@ class _Progress:
                 with suppress(StateError):  # it costs the next start a longer warm-up, nothing else
                     keep_window(self._store, name, window)
         self._live.progress(ts_ns)
-
-
-class _Runner:
-    """Runs a node until somebody wishes its end, or it does not come up."""
-
-    def __init__(self, node: LiveNode, config: AppConfig, live: Live) -> None:
-        self.request = StopRequest()
-        self.ready_at = 0.0
-        self._node = node
-        self._config = config
-        self._live = live
-        self._handle = node.handle()
-
-    def feed(
-        self, infos: Sequence[InstrumentInfo], windows: Mapping[str, Window], backfill: RestBackfill, faults: Faults
-    ) -> BarFeed:
-        """Return the market at the door."""
-        venue, base = self._config.venue, self._config.market.base_interval
-        params = FeedParams(
-            bar_types={info.id: bar_type(info.id, base) for info in infos},
-            base_ns=interval_ns(base),
-            last_ns={name: window.last_ns for name, window in windows.items()},
-            flow_type=FLOW_TYPE,
-            give_up_ns=round(venue.backfill_seconds * 1e9),
-            max_jump=venue.max_bar_jump,
-            quotes=venue.quotes,
-            funding_booked=venue.execution == "venue",
-        )
-        return BarFeed(params, history=backfill, faults=faults)
-
-    def pacer(
-        self,
-        infos: Sequence[InstrumentInfo],
-        done: Callable[[], bool],
-        market: ReplayTime,
-        steps: VenueSteps,
-        faults: Faults,
-    ) -> Pacer:
-        """Return what drives a replay."""
-        base = self._config.market.base_interval
-        params = PacerParams(bar_types=tuple(bar_type(info.id, base) for info in infos), base_ns=interval_ns(base))
-        ended = lambda: self.request.ask("the replay is over")  # noqa: E731 - a wish like others
-        return Pacer(params, time=market, steps=steps, at_rest=done, ended=ended, faults=faults)
-
-    def stopper(self, infos: Sequence[InstrumentInfo], parts: Components, faults: Faults) -> Stopper:
-        """Return what ends the node in order."""
-        venue = self._config.venue
-        params = StopperParams(
-            instruments=tuple(info.id for info in infos),
-            flatten=venue.stop == "flatten",
-            wait_ns=round(venue.stop_seconds * 1e9),
-        )
-        return Stopper(
-            params,
-            request=self.request,
-            started=self._started,
-            at_rest=_at_rest(parts),
-            flat=lambda: all(strategy.trader.position.lots == 0 for strategy in parts.strategies),
-            end=self._end,
-            tidy=_tidy,
-            faults=faults,
-        )
-
-    def run(self) -> None:
-        """Run the node."""
-        with self._deadline(), _signals(self._signalled):
-            asyncio.run(self._run())
-        if self.ready_at == 0.0:
-            if self.request.reason:
-                raise AutotradeError(f"stopped by {self.request.reason} before the node was ready")
-            raise AutotradeError(
-                f"the node did not come up within {self._config.venue.connect_seconds} s at "
-                f"{self._config.venue.http_url}: see {self._live.out}"
-            )
-
-    async def _run(self) -> None:
-        await self._node.run_async()
-
-    def _started(self) -> None:
-        self.ready_at = time.perf_counter()
-        self._live.ready()
-
-    def _end(self) -> None:
-        self._handle.stop()
-
-    def _signalled(self, name: str) -> None:
-        if self.request.reason or self.ready_at == 0.0:
-            self._handle.stop()
-        self.request.ask(name)
-
-    @contextmanager
-    def _deadline(self) -> Iterator[None]:
-        """Stop a node that does not come up: the engine would wait for ever."""
-
-        def late() -> None:
-            if self.ready_at == 0.0:
-                self._handle.stop()
-
-        timer = threading.Timer(self._config.venue.connect_seconds, late)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-
-@contextmanager
-def _collecting_here() -> Iterator[None]:
-    """Leave the collecting of garbage to the engine's thread: objects of the engine must not end in another one.
-
-    What is there at the start stays for good, so that a collection is short.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.collect()
-        gc.enable()
-
-
-@contextmanager
-def _signals(told: Callable[[str], None]) -> Iterator[None]:
-    """Hand SIGTERM and SIGINT on while a node runs."""
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before[number] = signal.signal(number, lambda caught, _: told(signal.Signals(caught).name))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _tidy() -> None:
-    """Collect garbage."""
-    gc.collect()
-
-
-def _at_rest(parts: Components) -> Callable[[], bool]:
-    """Return a look at whether any order waits for an answer."""
-
-    def look() -> bool:
-        return all(strategy.at_rest for strategy in parts.strategies)
-
-    return look
 
 
 def _store(config: AppConfig) -> StateStore:

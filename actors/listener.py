@@ -68,7 +68,7 @@ class SessionListener:
         message = args[-1] if args and isinstance(args[-1], msgspec.Struct) else None
         if not (stack and stack[-1][0]):
             message = None  # it comes from somebody who is not followed
-        if name and message is None:
+        if name and message is None and not (args and _is_estimate(args[-1])):
             try:
                 self._record.received("told", (name, handler, self._followed > 0, [self._plain(arg) for arg in args]))
             except Exception:  # noqa: BLE001 - the record must not disturb what it records
@@ -129,6 +129,11 @@ class SessionListener:
         prices = (str(bar.open), str(bar.high), str(bar.low), str(bar.close), str(bar.volume))
         self._last = (bar.ts_init, *map(float, prices))
         return (str(bar.bar_type), *prices, bar.ts_event, bar.ts_init)
+
+
+def _is_estimate(value: object) -> bool:
+    """Return whether it is a funding rate that is not settled yet: several come every minute, and nobody heeds them."""
+    return type(value) is FundingRateUpdate and value.next_funding_ns is not None
 
 
 class _Both:

@@ -112,7 +112,7 @@ class Monitor(DataActor):
         self._watches = {name: Watch(name, params.limits) for name in params.instruments}
         self._positions = dict.fromkeys(params.instruments, _NOBODY)
         self._risk: RiskState | None = None
-        self._evaluated_ns = 0
+        self._started_ns = self._evaluated_ns = 0
         self._standing: dict[str, set[str]] = {name: set() for name in params.instruments}
         self._pending: dict[str, int] = {}
         self._alerts = 0
@@ -122,7 +122,10 @@ class Monitor(DataActor):
 
     @recorded
     def on_start(self) -> None:
-        """Listen to everybody who changes something, and set the timer."""
+        """Listen to everybody who changes something, and set the timer; what has not been yet is as old as this."""
+        self._started_ns = self._evaluated_ns = self._now()
+        for watch in self._watches.values():
+            watch.begin(self._started_ns)
         self.subscribe_topic(risk_topic(), self._on_risk)
         self.subscribe_topic(evaluated_topic(), self._on_evaluated)
         self.subscribe_topic(outcome_topic(), self._on_outcome)
@@ -299,8 +302,8 @@ class Monitor(DataActor):
         """Return the age (s) of the last decision where no bar has been missing for as long as one must be made."""
         bars = round(self._params.limits.decision_seconds * 1e9 / self._params.decision_ns)
         first = self.cache.bar(self._bar_types[name], bars * self._params.instruments[name].bars_per_decision - 1)
-        flowed = first is not None and now - first.ts_init <= self._params.limits.decision_seconds * 1e9
-        return (now - self._witness.decided(name)[0]) / 1e9 if flowed else nan
+        flowed = first is not None and now - first.ts_event <= self._params.limits.decision_seconds * 1e9
+        return (now - max(self._witness.decided(name)[0], self._started_ns)) / 1e9 if flowed else nan
 
     def _now(self) -> int:
         return self._time.now_ns(int(self.clock.timestamp_ns()))

@@ -1,21 +1,24 @@
 """Marks the account to market, runs the circuit breaker, and tells everybody what they must know of both."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Self
 
 from nautilus_trader.common import DataActor, DataActorConfig
-from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, PriceType, Venue
+from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, Venue
 
+from actors.account_view import AccountView, Prices
 from core.bars import DAY_NS
 from core.books import Books
 from core.breaker import ACTIVE, STATES
-from core.causes import BreakerClocks, BreakerParams, Change, Step, flattening, trading_state
+from core.causes import BreakerClocks, BreakerParams, BreakerState, Change, Step, flattening, trading_state
 from core.errors import StateError
 from core.faults import Faults, guarded, recorded
-from core.listening import asked
 from core.messages import (
     Alert,
+    Answered,
+    Asked,
     Evaluated,
     Flatten,
     FundingSettled,
@@ -26,6 +29,8 @@ from core.messages import (
     Severity,
     Trip,
     alert_topic,
+    answered_topic,
+    asked_topic,
     evaluated_topic,
     flatten_topic,
     funding_topic,
@@ -40,6 +45,7 @@ from core.timekeeping import EngineTime
 from core.trips import (
     REQUESTS_KEY,
     STATE_KEY,
+    Request,
     cleared,
     elapsed,
     encoded,
@@ -53,10 +59,8 @@ from core.trips import (
 
 __all__ = ["RiskActor"]
 
-type Prices = Callable[[str], float]
 
-
-class RiskActor(DataActor):
+class RiskActor(AccountView, DataActor):
     """Equity, drawdown and trading state: answered at once whenever a mark is asked for, and kept before it is told.
 
     A question and its answer are nested calls: the order in which the engine hands a bar to its components does not
@@ -82,6 +86,8 @@ class RiskActor(DataActor):
         Where handler errors are kept.
     time : Timekeeper, optional
         Market time; by default the engine's.
+    closes : Mapping[str, float]
+        Last closes of history, by instrument id: what was held before is marked at them until a bar comes.
 
     Raises
     ------
@@ -107,8 +113,10 @@ class RiskActor(DataActor):
         store: StateStore | None,
         faults: Faults,
         time: Timekeeper | None = None,
+        closes: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.faults = faults
+        self._closes = closes
         self._time = time or EngineTime()
         self._bar_types = {instrument: BarType.from_str(name) for instrument, name in bar_types.items()}
         self._books = Books(lots)
@@ -133,6 +141,7 @@ class RiskActor(DataActor):
         self._level = trading_state(self._state)
         self.subscribe_topic(mark_topic(), self.on_mark)
         self.subscribe_topic(trip_topic(), self._on_trip)
+        self.subscribe_topic(asked_topic(), self._on_asked)
         self.subscribe_topic(outcome_topic(), self._on_outcome)
         for instrument in self._bar_types:
             self.subscribe_funding_rates(InstrumentId.from_str(instrument))
@@ -140,6 +149,11 @@ class RiskActor(DataActor):
             self.subscribe_topic(position_topic(instrument), self._on_position)
         self._take_requests(self._now())
         self._time.every(self.clock, "breaker", self._clocks.mark_interval_ns, self._on_timer)
+
+    @property
+    def breaker(self) -> BreakerState:
+        """What is known of the breaker."""
+        return self._state
 
     @recorded
     def on_stop(self) -> None:
@@ -194,6 +208,16 @@ class RiskActor(DataActor):
         if isinstance(message, Trip):
             now = self._now()
             self._told(tripped(self._state, message.trigger, message.detail, now, self._params), now)
+
+    @recorded
+    def _on_asked(self, message: object) -> None:
+        """Do what a person asks, after what was asked before by way of the store."""
+        if isinstance(message, Asked):
+            now = self._now()
+            self._take_requests(now)
+            number = self._state.requests_done + 1
+            request = Request(number, message.action, message.reason, now, message.new_anchor)
+            self.publish_message(answered_topic(), Answered(self._done(request, now), now))
 
     @recorded
     def _on_outcome(self, message: object) -> None:
@@ -323,10 +347,15 @@ class RiskActor(DataActor):
             self.publish_message(alert_topic(), Alert("breaker", "critical", f"no request is taken: {error}", ts))
             return
         for request in requests:
-            step = requested(self._state, request, ts, self._equity, self._params)
-            self._told(step, ts)
-            if step.refused:
-                self.publish_message(alert_topic(), Alert("breaker", "warning", f"refused: {step.refused}", ts))
+            self._done(request, ts)
+
+    def _done(self, request: Request, ts: int) -> str:
+        """Carry a request out; return why it was refused, empty where it was not."""
+        step = requested(self._state, request, ts, self._equity, self._params)
+        self._told(step, ts)
+        if step.refused:
+            self.publish_message(alert_topic(), Alert("breaker", "warning", f"refused: {step.refused}", ts))
+        return step.refused
 
     def _publish(self, ts: int, prices: Prices) -> RiskState:
         """Tell everybody the account and the state."""
@@ -364,47 +393,6 @@ class RiskActor(DataActor):
             text = f"{name} is held and {age}"
             self.publish_message(alert_topic(), Alert("breaker", "critical", text, ts))
         self._stale = found
-
-    def _prices(self, mark: Mark) -> Prices:
-        """Return the prices of a mark: its own close, and the others' last ones."""
-        return lambda name: mark.close if name == mark.instrument_id else self._last_close(name)
-
-    @asked
-    def _middle(self, instrument: str) -> float:
-        price = self.cache.price(InstrumentId.from_str(instrument), PriceType.MID)
-        if price is None:
-            raise RuntimeError(f"funding of {instrument} cannot be written down: no quote of it has been seen")
-        return float(price.as_double())
-
-    @asked
-    def _last_close(self, instrument: str) -> float:
-        bar = self.cache.bar(self._bar_types[instrument])
-        if bar is None:
-            raise RuntimeError(f"a position in {instrument} cannot be marked: no bar of it has been seen")
-        return float(bar.close.as_double())
-
-    @asked
-    def _last_seen(self, instrument: str) -> int:
-        bar = self.cache.bar(self._bar_types[instrument])
-        return 0 if bar is None else int(bar.ts_init)
-
-    def _audited(self, ts: int) -> str:
-        """Return how our books differ from the venue's account, once a UTC day; empty where they do not.
-
-        The engine copies an account with its whole history at every look, which a decision has no time for.
-        """
-        return self._books.audit(ts, self._balance()) if self._books.due(ts) else ""
-
-    @asked
-    def _balance(self) -> float:
-        account = self.cache.account_for_venue(self._venue)
-        if account is None:
-            raise RuntimeError(f"no account at {self._venue}")
-        return float(account.balance_total(self._currency).as_double())
-
-    @asked
-    def _now(self) -> int:
-        return self._time.now_ns(int(self.clock.timestamp_ns()))
 
     def _record_equity(self) -> None:
         """Write the last decision mark down; further instruments' marks at one close have replaced it."""

@@ -112,7 +112,7 @@ class Stopper(DataActor):
         now = int(self.clock.timestamp_ns())
         if not self._ready:
             self._ready = True
-            self._freeze(now, frozen=False)  # a node that was killed while it stopped has kept it
+            self._freeze(now, frozen=False)  # the traders have kept it since the last stop
             self._started()
         self._ticks += 1
         if self._ticks % TIDY_TICKS == 0:
@@ -130,7 +130,6 @@ class Stopper(DataActor):
             if now > self._until_ns:
                 text = f"the node stops with orders unanswered or positions open after {self._params.wait_ns / 1e9:g} s"
                 self.publish_message(alert_topic(), Alert(SOURCE, "critical", text, now))
-            self._freeze(now, frozen=False)
             self._request.carried_out, self._request.reason = self._request.reason, ""
             self.clock.cancel_timer("stop")
             self._end()

@@ -48,6 +48,10 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         weight=_FLOAT, reason=_TEXT,
     ),
     "breaker": _schema(ts_event=_INT, state_from=_TEXT, state_to=_TEXT, trigger=_TEXT, reason=_TEXT),
+    "control": _schema(
+        ts_event=_INT, request_id=_TEXT, command=_TEXT, instrument_id=_TEXT, reason=_TEXT, asked_by=_TEXT, code=_INT,
+        said=_TEXT,
+    ),
     "alerts": _schema(ts_event=_INT, source=_TEXT, severity=_TEXT, text=_TEXT),
     "funding": _schema(ts_event=_INT, instrument_id=_TEXT, rate=_FLOAT, amount=_FLOAT),
     "modes": _schema(ts_event=_INT, mode_from=_TEXT, mode_to=_TEXT, reason=_TEXT),

@@ -1,7 +1,7 @@
 """A window as it would be had it never been interrupted: from its snapshot, the catalog and REST history."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,7 +88,8 @@ def _bars(interval: str, info: InstrumentInfo, warm_up: WarmUp, start_ns: int, u
         held = read_bars(warm_up.catalog, info.id, interval, start_ns=start_ns, end_ns=until_ns, missing_ok=True)
         whole = held.ts_close == start_ns + length * np.arange(1, len(held.ts_close) + 1)
         count = len(whole) if whole.all() else int(np.argmin(whole))
-        parts.append(Bars(*(column[:count] for column in held)))
+        cut: list[Any] = [column[:count] for column in held]
+        parts.append(Bars(*cut))
         start_ns += count * length
     if start_ns < until_ns:
         parts.append(rest_bars(warm_up.rest, info.raw_symbol, interval, start_ns + length, until_ns))

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import configs
+from adapters.control import NoNodeError
 from adapters.state_store import FileStateStore, open_store
+from commands.asking import ENVIRONMENTS, asked, node_of, request_of, tell
 from configs.schema import AppConfig
 from core.breaker import ACTIVE, STATES
 from core.causes import TRIGGERS, BreakerState, Cause, trading_state
@@ -57,6 +59,18 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _ask(args: argparse.Namespace) -> int:
+    """Have a running node do it; where none runs, write it down for the next one."""
+    if args.env in ENVIRONMENTS:
+        request = request_of(args, args.action, new_anchor=getattr(args, "new_anchor", False))
+        try:
+            tell(args, asked(node_of(args)[1], request))
+        except NoNodeError:
+            return _leave(args)
+        return 0
+    return _leave(args)
+
+
+def _leave(args: argparse.Namespace) -> int:
     """Write a request down, unless it would be refused."""
     config, store = _opened(args)
     state, pending = _read(store)
@@ -73,10 +87,7 @@ def _ask(args: argparse.Namespace) -> int:
         said = "the breaker is ACTIVE: there is nothing to re-arm"
     else:
         store.save(REQUESTS_KEY, encoded((*pending, request)[-KEPT_REQUESTS:]))
-        said = (
-            f"{action} is asked for (request {number}): a running system takes it at its next mark, a stopped one at "
-        )
-        said += "its next start"
+        said = f"{action} is asked for (request {number}): no node runs, the next one takes it at its start"
         if store.load(STATE_KEY) is None:
             said += f"; but nothing has run with the breaker of {_place(args)} so far: is that the place that is meant?"
         if action == "rearm" and state.day.latched:

@@ -20,7 +20,8 @@ from adapters.report import statistics_table
 from commands.ranges import artifact_paths
 from configs.schema import AppConfig
 from core.errors import AutotradeError, UsageError
-from run_live import Live, ReplayControl, check_start, run_live
+from node_runner import Live, ReplayControl
+from run_live import check_start, run_live
 
 __all__ = ["add_parser"]
 

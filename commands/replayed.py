@@ -15,7 +15,7 @@ from configs.schema import AppConfig
 from core.bars import DAY_NS
 from core.errors import AutotradeError, DataError, UsageError
 from core.times import iso
-from run_live import ReplayControl
+from node_runner import ReplayControl
 from venue.control_client import ControlClient, ControlError
 from venue.feed_catalog import FeedError
 from venue.params import DEMO_KEY, DEMO_SECRET, VenueParams

@@ -27,7 +27,13 @@ class Orders(Section, frozen=True, kw_only=True):
         ),
     ]
     retry_seconds: Annotated[
-        float, Meta(ge=0.1, le=60.0, description="before a failed close is sent again; doubles with each attempt")
+        float,
+        Meta(
+            ge=0.1,
+            le=60.0,
+            description="before a failed close is sent again; doubles with each attempt",
+            extra=SAFER_IS_LOWER,
+        ),
     ]
     max_retry_seconds: Annotated[
         float,

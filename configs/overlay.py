@@ -157,3 +157,9 @@ def _refuse_loosening(base: AppConfig, config: AppConfig) -> None:
                     f"{setting.path}: {shown(value)} is looser than {shown(was)} of {_BASE}.toml, and "
                     f"{config.environment} may only tighten a limit; choose {shown(was)}{advice}"
                 )
+    for group in base.risk.groups:
+        if not any(set(group) <= set(wider) for wider in config.risk.groups):
+            raise ConfigError(
+                f"risk.groups: {shown(config.risk.groups)} takes {shown(group)} of {_BASE}.toml apart, and "
+                f"{config.environment} may only tighten a limit; keep them in one group"
+            )

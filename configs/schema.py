@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from configs.breaker import Breaker
+from configs.control import Control
 from configs.doctor import Doctor
 from configs.execution import Execution
 from configs.invariants import Invariants
@@ -138,10 +139,12 @@ class Ensemble(Section, frozen=True, kw_only=True):
 class Costs(Section, frozen=True, kw_only=True):
     """What trading costs, in basis points of notional."""
 
-    taker_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="fee of a market order")]
+    taker_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="fee of a market order", extra=SAFER_IS_HIGHER)]
     maker_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="fee of a resting order")]
-    half_spread_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="from the bar's price to bid or ask")]
-    slippage_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="beyond bid or ask")]
+    half_spread_bps: Annotated[
+        float, Meta(ge=0.0, le=100.0, description="from the bar's price to bid or ask", extra=SAFER_IS_HIGHER)
+    ]
+    slippage_bps: Annotated[float, Meta(ge=0.0, le=100.0, description="beyond bid or ask", extra=SAFER_IS_HIGHER)]
     latency_ms: Annotated[int, Meta(ge=1, le=10_000, description="from decision to venue; 0 would fill in the past")]
 
 
@@ -175,6 +178,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     promotion: Promotion
     doctor: Doctor
     breaker: Breaker
+    control: Control
     serving: Serving
     execution: Execution
     orders: Orders
@@ -246,7 +250,7 @@ SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
         Market, Venue, Catalog, Record, Download, Ensemble, Sizing, Exits, Risk, Promotion, Doctor,
-        Breaker, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
+        Breaker, Control, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
     )
 }  # fmt: skip
 """The sections of `AppConfig` by name, in order."""

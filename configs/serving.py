@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from configs.section import SAFER_IS_LOWER, Section
+from configs.section import SAFER_IS_HIGHER, SAFER_IS_LOWER, Section
 from core.scores import ScoreParams
 from core.serving import ServingParams
 
@@ -16,10 +16,19 @@ class Serving(Section, frozen=True, kw_only=True):
     """Stages of a new model (shadow without weight, canary, active), and what takes one out again."""
 
     shadow_bars: Annotated[
-        int, Meta(ge=0, le=100_000, description="decision bars that a new model votes without weight")
+        int,
+        Meta(
+            ge=0, le=100_000, description="decision bars that a new model votes without weight", extra=SAFER_IS_HIGHER
+        ),
     ]
     canary_bars: Annotated[
-        int, Meta(ge=0, le=100_000, description="decision bars that it then votes with a reduced weight")
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="decision bars that it then votes with a reduced weight",
+            extra=SAFER_IS_HIGHER,
+        ),
     ]
     canary_share: Annotated[float, Meta(ge=0.0, le=1.0, description="of a full vote", extra=SAFER_IS_LOWER)]
     handover: Annotated[
@@ -42,7 +51,13 @@ class Serving(Section, frozen=True, kw_only=True):
         ),
     ]
     max_loss: Annotated[
-        float, Meta(ge=0.001, le=10.0, description="lost on paper by a model's own votes at full size, decayed")
+        float,
+        Meta(
+            ge=0.001,
+            le=10.0,
+            description="lost on paper by a model's own votes at full size, decayed",
+            extra=SAFER_IS_LOWER,
+        ),
     ]
     half_life_bars: Annotated[float, Meta(ge=1.0, le=1e6, description="after which a bar's outcome counts half")]
     learning_rate: Annotated[

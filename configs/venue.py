@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from configs.section import SAFER_IS_LOWER, Section, safest_first, shown
-from core.errors import ConfigError
+from configs.section import SAFER_IS_LOWER, Section, safest_first
 
 __all__ = ["Venue"]
 
@@ -59,19 +58,3 @@ class Venue(Section, frozen=True, kw_only=True):
         Literal["keep", "flatten"], Meta(description="positions at a stop: kept under their stops, or closed first")
     ]
     stop_seconds: Annotated[float, Meta(ge=1.0, le=300.0, description="a stop waits so long for what is under way")]
-
-    def __post_init__(self) -> None:
-        """Refuse a venue that is half named."""
-        super().__post_init__()
-        named = {
-            "environment": self.environment != "none",
-            "product": self.product != "none",
-            "execution": self.execution != "none",
-            "http_url": bool(self.http_url),
-            "ws_url": bool(self.ws_url),
-        }
-        if any(named.values()) and not all(named.values()):
-            missing = next(name for name, given in named.items() if not given)
-            raise ConfigError(f"venue.{missing}: {shown(getattr(self, missing))} while the venue is named; name it too")
-        if self.execution == "simulated" and self.margin_type != "isolated":
-            raise ConfigError('venue.margin_type: "cross" is not simulated; choose isolated')

@@ -151,7 +151,7 @@ def guard_day(before: DayRisk, ts_ns: int, equity: float, params: RiskParams) ->
 def _open_day(before: DayRisk, ts_ns: int, params: RiskParams) -> DayRisk:
     """Return the memory as a mark at ``ts_ns`` finds it: as it is, or as a new day opens it."""
     day = (ts_ns - 1) // 86_400_000_000_000
-    if day == before.day:
+    if day <= before.day:  # a mark that is late, or a clock that goes back, opens no day again
         return before
     if before.day < 0:
         return DayRisk(day, 0.0, 0.0, before.state, before.peak, before.latched)

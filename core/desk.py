@@ -10,18 +10,27 @@ from decimal import Decimal
 
 import msgspec
 
-from core.breaker import ACTIVE
+from core.breaker import ACTIVE, HALTED, REDUCING
 from core.commands import Cancel, Command, Modify, Publish, Purpose, Query, Reconcile, Style, Submit, WriteOrder
 from core.decision import DecisionParams
 from core.exits import STOP_LOSS
 from core.holding import Holding
-from core.messages import Alert, OrderOutcome, PositionState, RiskState, alert_topic, outcome_topic, position_topic
+from core.messages import (
+    Alert,
+    OrderOutcome,
+    PositionState,
+    RiskState,
+    Signal,
+    alert_topic,
+    outcome_topic,
+    position_topic,
+)
 from core.order_states import OVER, Event, OrderState
 from core.orders import stop_trigger
 from core.protection import Protection, ProtectionParams, Step
 from core.protections import withdraw_entry
 from core.rejections import Action, Rejection, action
-from core.situation import Instrument
+from core.situation import Account, Instrument
 from core.tracking import Order, Orders
 
 __all__ = ["Closing", "Desk", "OrderParams", "TraderParams"]
@@ -108,6 +117,7 @@ class Desk:
 
     def settle(self, now_ns: int, out: list[Command]) -> None:
         """Ask for all that is missing."""
+        self.set_back(now_ns)
         if self.closing is None and self.protection.too_long(now_ns, self.params.orders.protection):
             text = f"{self.params.instrument_id}: a position without a working stop for too long; it is closed"
             out.append(self.alert(text, now_ns))
@@ -116,6 +126,26 @@ class Desk:
         if self.closing is not None:
             self._close(now_ns, out)
         self._protect(now_ns, out)
+
+    def set_back(self, now_ns: int) -> None:
+        """Wait for nothing longer than is meant: a clock that went back would hold it up by as much."""
+        params, closing = self.params.orders, self.closing
+        self.orders.set_back(now_ns)
+        self.protection.set_back(now_ns, params.protection)
+        if closing is not None:
+            closing.not_before_ns = min(closing.not_before_ns, now_ns + params.max_retry_ns)
+
+    def take_up(self, order: Order, now_ns: int, out: list[Command]) -> None:
+        """Mind an order again that was said not to exist: it is cancelled, for another may stand in its place."""
+        order.state, order.since_ns, order.abandoned = OrderState.ACCEPTED, now_ns, True
+        self.orders.add(order)
+        self.withdraw(order, now_ns, out)
+
+    def take_up_forgotten(self, order_id: str, now_ns: int, out: list[Command]) -> None:
+        """Mind an order of ours that nobody remembers, so that it is cancelled; what it fills counts."""
+        purpose = self.orders.purpose_of(order_id)
+        if purpose is not None:
+            self.take_up(Order(order_id, purpose, side=0, lots=0), now_ns, out)
 
     def want_flat(self, exit_code: int) -> None:
         """From now on the position is to be flat, and what still fills of an increase is closed again."""
@@ -243,13 +273,34 @@ class Desk:
         """The most (unsigned) that orders under way may make of the position."""
         return abs(self.holding.position.lots) + self.orders.growing_lots()
 
+    def account(self, signal: Signal, now_ns: int) -> Account:
+        """Return the account as the gate sees it; without a fresh risk state nothing may be opened."""
+        risk = self.risk
+        if risk is None:
+            return Account(0.0, 0.0, REDUCING, frozen=int(self.frozen))
+        own = self.committed_lots * self.params.instrument.lot * signal.close
+        return Account(
+            risk.equity,
+            max(risk.gross_notional - own, 0.0),
+            risk.state if risk.ts_event == signal.ts_event or risk.state == HALTED else REDUCING,
+            sum(risk.notionals.get(name, 0.0) for name in self.params.peers),
+            abs(now_ns - signal.ts_event) * 1e-9,
+            abs(now_ns - risk.ts_event) * 1e-9,
+            int(self.frozen),
+            risk.drawdown,
+        )
+
     def _withdraw_unwanted(self, now_ns: int, out: list[Command]) -> None:
-        """Cancel increases that are no longer wanted; a market order alone is left to fill, unless all is closed."""
-        calm = self.closing is None and self.risk is not None and self.risk.state == ACTIVE and not self.frozen
-        if calm or not self.orders.live:
+        """Cancel what was left over, and increases that are no longer wanted: a market order only if all is closed."""
+        if not self.orders.live:
             return
+        calm = self.closing is None and self.risk is not None and self.risk.state == ACTIVE and not self.frozen
         for order in list(self.orders.live.values()):
-            if order.increases and (self.closing is not None or order.style != "market"):
+            if order.increases:
+                over = order.abandoned or (not calm and (self.closing is not None or order.style != "market"))
+            else:
+                over = order.abandoned or (order.purpose == "stop" and order.order_id != self.protection.order_id)
+            if over:
                 self.withdraw(order, now_ns, out)
 
     def _close(self, now_ns: int, out: list[Command]) -> None:

@@ -3,9 +3,9 @@
 import msgspec
 import numpy as np
 
-from core.commands import Command, Query, WritePosition
+from core.commands import Command, Query, WriteOrder, WritePosition
 from core.desk import Closing, Desk
-from core.exits import INHERITED
+from core.exits import INHERITED, STOP_LOSS
 from core.order_states import Event, OrderState
 from core.protection import Protection
 from core.protections import fits
@@ -100,11 +100,14 @@ def inherit(
     -----
     A known order that is open goes on as the venue has it; one that is not has an unknown fate until the venue is
     asked. Nobody works a sliced order any more: what is open of it is cancelled. An open order that is not ours is told
-    of and never touched. A position of which nothing is known is adopted or closed, as the configuration says.
+    of and never touched. One that is, though nobody remembers it (its name says so, the state of before is lost), is
+    cancelled, but for a stop of what is held: it goes on. A position of which nothing is known is adopted or closed, as
+    the configuration says.
     """
     out: list[Command] = []
     known = desk.holding.position.lots * lots > 0
     found = {order.order_id: order for order in open_orders}
+    there = set(found)
     for order in list(desk.orders.live.values()):
         if order.style not in {"market", "stop"}:
             desk.move(order, Event.CANCEL, now_ns, out)
@@ -115,14 +118,20 @@ def inherit(
             out.append(Query(order.order_id))
     for rest in found.values():
         parent = desk.orders.find(rest.order_id)
-        if parent is None:
+        purpose = parent.purpose if parent is not None else desk.orders.purpose_of(rest.order_id)
+        if purpose is None:
             out.append(desk.alert(f"{rest.order_id}: an open order that is not ours; it is left alone", now_ns))
             continue
-        order = Order(rest.order_id, parent.purpose, rest.side, rest.lots, "market", rest.reduce_only)
-        order.filled, order.planned_stop, order.equity = rest.filled_lots, parent.planned_stop, parent.equity
-        order.state = OrderState.ACCEPTED
+        order = Order(rest.order_id, purpose, rest.side, rest.lots, "market", rest.reduce_only)
+        order.filled, order.state = rest.filled_lots, OrderState.ACCEPTED
         order.submitted_ns = order.since_ns = now_ns
         desk.orders.add(order)
+        if parent is not None:
+            order.planned_stop, order.equity = parent.planned_stop, parent.equity
+        elif purpose == "stop" and rest.side * lots < 0 and desk.protection.order_id not in there:
+            _adopt(desk, order, rest)
+            continue
+        order.abandoned = True
         desk.withdraw(order, now_ns, out)
     if lots != desk.holding.position.lots:
         text = f"{desk.params.instrument_id}: the venue holds {lots} lots, we knew of {desk.holding.position.lots}"
@@ -130,8 +139,14 @@ def inherit(
     held = lots != 0 or desk.holding.position.lots != 0
     written = (WritePosition(lots, entry_price, "found at the start", now_ns),) if held else ()
     _hold(desk, lots, entry_price, now_ns)
+    stop = desk.orders.live.get(desk.protection.order_id)
+    rests = stop is not None and stop.order_id in there and stop.trigger_ticks > 0
+    if stop is not None and rests and not known and stop.side * lots < 0:
+        price = stop.trigger_ticks * desk.params.instrument.tick
+        desk.holding.position = desk.holding.position._replace(stop_price=price, first_stop=price)
     if lots != 0 and not known and desk.params.orders.inherited == "flatten":
         desk.want_flat(INHERITED)
+    desk.protection.bare_since_ns = 0  # how long it was bare before, a snapshot may not know; it counts from here on
     desk.settle(now_ns, out)
     out += [*written, desk.published(now_ns)]
     return tuple(out)
@@ -154,6 +169,13 @@ def _hold(desk: Desk, lots: int, entry_price: float, now_ns: int) -> None:
     desk.holding.take_over(lots, entry_price or desk.last_price, equity, now_ns)
 
 
+def _adopt(desk: Desk, order: Order, found: OpenOrder) -> None:
+    """Let a stop that nobody remembers protect what is held."""
+    order.style, order.exit_code, order.trigger_ticks = "stop", STOP_LOSS, found.trigger_ticks
+    order.arrival_price = found.trigger_ticks * desk.params.instrument.tick
+    desk.protection.order_id = order.order_id
+
+
 def _go_on(desk: Desk, order: Order, found: OpenOrder, now_ns: int, out: list[Command]) -> None:
     """Take a known order as the venue has it."""
     missed = found.filled_lots - order.filled
@@ -161,3 +183,4 @@ def _go_on(desk: Desk, order: Order, found: OpenOrder, now_ns: int, out: list[Co
     order.trades[f"found-{now_ns}"] = (now_ns, missed)
     order.lots, order.filled, order.trigger_ticks = found.lots, found.filled_lots, found.trigger_ticks
     desk.move(order, Event.FOUND_WORKING, now_ns, out)
+    out.append(WriteOrder(order.order_id, order.purpose, "inherited", "", now_ns))

@@ -7,6 +7,8 @@ import msgspec
 
 __all__ = [
     "Alert",
+    "Answered",
+    "Asked",
     "ClosedBar",
     "Evaluated",
     "Flatten",
@@ -21,6 +23,8 @@ __all__ = [
     "Signal",
     "Trip",
     "alert_topic",
+    "answered_topic",
+    "asked_topic",
     "bar_topic",
     "ended_topic",
     "evaluated_topic",
@@ -78,6 +82,16 @@ def position_topic(instrument_id: str) -> str:
 def trip_topic() -> str:
     """Topic of what the circuit breaker must hear of."""
     return "breaker.trip"
+
+
+def asked_topic() -> str:
+    """Topic of what a person asks of the circuit breaker."""
+    return "breaker.asked"
+
+
+def answered_topic() -> str:
+    """Topic of the breaker's answer to what a person asked, told before the question's call returns."""
+    return "breaker.answered"
 
 
 def flatten_topic(instrument_id: str) -> str:
@@ -139,6 +153,22 @@ class Trip(msgspec.Struct, frozen=True):
 
     trigger: str
     detail: str
+    ts_event: int
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A person asks something of the circuit breaker, now and once (`core.trips.Request`)."""
+
+    action: Literal["halt", "reduce", "rearm"]
+    reason: str
+    ts_event: int
+    new_anchor: bool = False
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What the circuit breaker made of it: why it was refused, empty where it was done."""
+
+    refused: str
     ts_event: int
 
 

@@ -75,7 +75,7 @@ class Parent:
     order : ParentOrder
         What is wanted.
     filled_lots : int
-        Lots filled so far, never more than wanted.
+        Lots filled so far; more than wanted only where a slice filled after its end.
     outcome : str
         Empty while it works; see `core.messages.ParentEnded`.
     reason : str
@@ -92,6 +92,7 @@ class Parent:
         self.wake_ns = order.start_ns
         self._params = params
         self._open: dict[int, int] = {}
+        self._left: dict[int, int] = {}
         self._sent = 0
         self._numbers = 0
         self._stopping: Outcome = ""
@@ -152,25 +153,37 @@ class Parent:
             self._finish()
         return commands
 
-    def on_filled(self, number: int, lots: int) -> None:
-        """Count a fill of a slice.
+    def on_filled(self, number: int, lots: int) -> list[Command]:
+        """Count a fill of a slice, whenever it comes; return what is to be cancelled.
+
+        What a slice fills after its end was free to be sent again: where it was, more is at the venue than is wanted.
 
         Raises
         ------
         ValueError
-            For more than the parent wants.
+            For more than the slice had left.
         """
-        if lots > self.unfilled_lots:
-            raise ValueError(f"a fill of {lots} lots where {self.unfilled_lots} were wanted")
+        late = number not in self._open
+        wanted = (self._left if late else self._open).get(number, self.unfilled_lots)
+        if lots > wanted:
+            raise ValueError(f"a fill of {lots} lots where {wanted} were wanted")
         self.filled_lots += lots
+        if late:
+            self._left[number] = wanted - lots
+            self._sent += lots
         if self.order.style == "limit" and not self.outcome:
-            self._chase = chase.filled(self._chase, lots)
+            self._chase = chase.filled(self._chase, min(lots, self._chase.left))
         left = self._open.get(number, 0) - lots
         if left > 0:
             self._open[number] = left
         else:
             self._open.pop(number, None)
         self._finish()
+        if sum(self._open.values()) <= max(self.unfilled_lots, 0):
+            return []
+        if self._chase.phase == Phase.RESTING:
+            self._chase = self._chase._replace(phase=Phase.LEAVING)
+        return [Cancel(open_number) for open_number in self._open]
 
     def on_ended(self, number: int, *, refusal: str = "", post_only: bool = False) -> None:
         """Take note that a slice is over: cancelled or expired, or refused by the venue or the engine for a reason.
@@ -181,9 +194,10 @@ class Parent:
         if left == 0 or self.outcome:
             return
         self._sent -= left
+        self._left[number] = left
         if refusal and not post_only and self._stopping != "canceled":
             self._stopping, self.reason = "rejected", refusal
-        if self.order.style == "limit":
+        if self.order.style == "limit" and self._chase.phase != Phase.OVER:
             self._chase = chase.ended(self._chase, refused=bool(refusal), post_only=post_only)
         self._finish()
 
@@ -247,7 +261,7 @@ class Parent:
         """Take note that it is over, where nothing is at the venue and nothing more is to be sent."""
         if self._open or self.outcome:
             return
-        if self.unfilled_lots == 0:
+        if self.unfilled_lots <= 0:
             self.outcome = "filled"
         elif self.order.style == "limit":
             self.outcome = "rejected" if self._stopping == "rejected" else self._chase.outcome

@@ -94,6 +94,11 @@ class Protection(msgspec.Struct):
             self.not_before_ns = now_ns + params.retry_ns
         return False
 
+    def set_back(self, now_ns: int, params: ProtectionParams) -> None:
+        """Date nothing later than it can be, in case the clock went back."""
+        self.bare_since_ns = min(self.bare_since_ns, now_ns)
+        self.not_before_ns = min(self.not_before_ns, now_ns + (params.retry_ns << _MOST_DOUBLINGS))
+
     def accepted(self) -> None:
         """Take note that a stop rests."""
         self.failures = 0

@@ -82,6 +82,7 @@ CODES: dict[int, Rejection] = {
     -4118: _R.REDUCE_ONLY,  # reduce-only order exceeds the position
     -2011: _R.UNKNOWN,  # cancel rejected: it may have filled
     -2013: _R.UNKNOWN,  # no such order: it may have filled
+    -4116: _R.UNKNOWN,  # the name was used: the request came twice, and the first may stand
     -4045: _R.OTHER,  # most stop orders reached
 }
 """Class by the venue's code; a code that is not here is ``other``."""
@@ -113,6 +114,7 @@ _TEXTS: tuple[tuple[str, Rejection], ...] = (
     ("inflight", _R.UNKNOWN),
     ("in-flight", _R.UNKNOWN),
     ("unknown order", _R.UNKNOWN),
+    ("duplicate", _R.UNKNOWN),
     ("margin", _R.MARGIN),
     ("insufficient", _R.MARGIN),
     ("free_balance", _R.MARGIN),

@@ -178,7 +178,7 @@ class Roster:
     def admit(self, candidate: Candidate) -> tuple[Change, ...]:
         """Take a model that arrived while others serve; one that was dropped stays out."""
         known = self._members.get(candidate.sha256)
-        if known is not None:
+        if known is not None and (known.stage != RETIRED or len(self.wanted) < self._params.max_members):
             self._kept.pop(candidate.sha256, None)
             change = self._apply(candidate.sha256, ARRIVED, "its artifact came back")
             return () if change.stage_from == change.stage_to else (change,)
@@ -283,9 +283,15 @@ class Roster:
     def _promote(self, sha: str) -> list[Change]:
         bars = int(self._scores[self._seats.index(sha), S.bars])
         changes = [self._apply(sha, SERVED, f"{bars} bars as {STAGES[self._members[sha].stage].lower()}")]
-        before = self._members[sha].predecessor
-        if self._members[sha].stage == ACTIVE and before and self._members[before].stage in LIVE:
-            changes.append(self._apply(before, SUPERSEDED, f"by {sha[:16]}"))
+        own = self._members[sha]
+        if own.stage != ACTIVE:
+            return changes
+        for before in self.members:
+            same = before.model_id == own.model_id and before.sha256 != sha
+            if same and (before.stage == ACTIVE or (before.stage in LIVE and before.sha256 == own.predecessor)):
+                changes.append(self._apply(before.sha256, SUPERSEDED, _by(sha)))
+                own = msgspec.structs.replace(own, predecessor=before.sha256)
+        self._members[sha] = own
         return changes
 
     def _out(self, sha: str, reason: str, event: int) -> tuple[Change, ...]:
@@ -295,8 +301,9 @@ class Roster:
             return ()
         changes = [self._apply(sha, event, reason)]
         before = self._members.get(member.predecessor)
-        stood_down = before is not None and before.stage == RETIRED and before.reason.startswith(EVENTS[SUPERSEDED])
-        if before is not None and stood_down and self._members[sha].stage == DROPPED:
+        stood_down = before is not None and before.stage == RETIRED and before.reason.endswith(_by(sha))
+        filled = any(m.model_id == member.model_id and m.stage == ACTIVE for m in self.members)
+        if before is not None and stood_down and not filled and self._members[sha].stage == DROPPED:
             changes.append(self._apply(before.sha256, REINSTATED, f"{sha[:16]} failed"))
         return self._weighed(changes)
 
@@ -358,3 +365,8 @@ class Roster:
         """Return changes with the weights that came of them."""
         weight = dict(zip(self._seats, self.weights.tolist(), strict=True))
         return tuple(msgspec.structs.replace(c, weight=weight.get(c.sha256, 0.0)) for c in changes)
+
+
+def _by(sha: str) -> str:
+    """Return how a model that was superseded says by whom."""
+    return f"by {sha[:16]}"

@@ -12,7 +12,8 @@ __all__ = ["Order", "Orders", "TrackedOrders"]
 
 _REMEMBERED = 64
 """Orders that are over and still known, so that a late or a second fill finds them."""
-_MARKS = {"entry": "N", "increase": "A", "reduce": "R", "exit": "X", "stop": "S"}
+_MARKS: dict[Purpose, str] = {"entry": "N", "increase": "A", "reduce": "R", "exit": "X", "stop": "S"}
+_PURPOSES: dict[str, Purpose] = {mark: purpose for purpose, mark in _MARKS.items()}
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MOST_DOUBLINGS = 5
 _SECOND_LOOK_NS = 10_000_000
@@ -28,7 +29,8 @@ class Order(msgspec.Struct):
     said how many there were; ``trades`` time and lots of each by its id; ``reminded_ns`` when its answer was found
     missing first;
     ``unwanted``: what it fills from now on is closed again; ``cancel_asked``: its end may be our own wish;
-    ``withdrawn``: the gate was told that it came to nothing.
+    ``withdrawn``: the gate was told that it came to nothing; ``abandoned``: nobody minds it, and it is cancelled, as
+    often as it takes.
     """
 
     order_id: str
@@ -56,6 +58,7 @@ class Order(msgspec.Struct):
     unwanted: bool = False
     cancel_asked: bool = False
     withdrawn: bool = False
+    abandoned: bool = False
     trades: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
     @property
@@ -111,8 +114,21 @@ class Orders:
         return f"{self._prefix}-{_base36(self._named_ns)}-{_MARKS[purpose]}{self._named}"
 
     def add(self, order: Order) -> None:
-        """Track a new order."""
+        """Track a new order, or one that was thought to be over."""
+        self._over.pop(order.order_id, None)
         self.live[order.order_id] = order
+
+    def purpose_of(self, order_id: str) -> Purpose | None:
+        """Return what an order of ours is for, by its name or that of its slice; None for one that is not ours."""
+        first, _, last = parent_of(order_id).rpartition("-")
+        ours = first.startswith(f"{self._prefix}-")
+        return _PURPOSES.get(last[:1]) if ours else None
+
+    def set_back(self, now_ns: int) -> None:
+        """Date nothing later than now: where the clock went back, an answer would be waited for until it is there."""
+        for order in self.live.values():
+            order.since_ns = min(order.since_ns, now_ns)
+            order.reminded_ns = min(order.reminded_ns, now_ns)
 
     def find(self, order_id: str) -> Order | None:
         """Return an order by its name, or the parent of a slice by the slice's; None where nobody knows it."""

@@ -17,15 +17,15 @@ from decimal import Decimal
 import msgspec
 
 from core import inheritance
-from core.breaker import ACTIVE, HALTED, REDUCING
-from core.commands import Command, Purpose, Reconcile, Submit, WriteDecision, WriteFill
+from core.breaker import ACTIVE, HALTED
+from core.commands import Command, Purpose, Query, Reconcile, Submit, WriteDecision, WriteFill
 from core.decision import Decided, decide
 from core.desk import Desk, OrderParams, TraderParams, told
 from core.exits import BREAKER_EXIT, PARTIAL_TAKE
 from core.inheritance import OpenOrder, TraderState
 from core.messages import Flatten, Freeze, RiskState, Signal
 from core.order_states import OVER, Event, OrderState
-from core.protections import open_bar, record_entry
+from core.protections import M, open_bar, record_entry
 from core.rejections import Rejection, classify
 from core.situation import Account, Market, Position
 from core.tracking import Order
@@ -82,10 +82,12 @@ class Trader:
         """When `on_timer` is wanted next, 0 for not at all."""
         return self.desk.wake_ns
 
-    def on_risk(self, state: RiskState) -> tuple[Command, ...]:
-        """Take the account as the risk actor marked it."""
+    def on_risk(self, state: RiskState, now_ns: int = 0) -> tuple[Command, ...]:
+        """Take the account as the risk actor marked it; ``now_ns`` 0 is the time of the mark, or later."""
         desk = self.desk
         desk.risk = state
+        if now_ns > 0:
+            desk.set_back(now_ns)
         if state.state == ACTIVE or not desk.orders.live:
             return ()
         out: list[Command] = []
@@ -93,15 +95,20 @@ class Trader:
         return tuple(out)
 
     def on_signal(self, signal: Signal, now_ns: int) -> tuple[Command, ...]:
-        """Decide at a closed bar, in order: exits, size, gate, orders."""
+        """Decide at a closed bar, in order: exits, size, gate, orders. A bar is decided on once, and none before it."""
         desk, params = self.desk, self._params
         memory = desk.holding.memory
+        if signal.ts_event <= memory[M.ts]:
+            text = f"{params.instrument_id}: a signal of a bar that was decided on before is passed over"
+            late: list[Command] = [desk.alert(text, now_ns)]
+            desk.settle(now_ns, late)
+            return tuple(late)
         before = self.position
         if before.lots != 0:
             before = before._replace(holding_bars=before.holding_bars + 1)
         desk.last_price = signal.close
         open_bar(memory, 0, signal.ts_event, signal.volatility_rank, params.decision.risk)
-        account = self._account(signal, now_ns)
+        account = desk.account(signal, now_ns)
         busy = desk.orders.under_way()
         tradable = signal.tradable and now_ns < signal.expires_ns
         # While an order is under way nothing is opened; that the signal has turned is still heard.
@@ -160,7 +167,11 @@ class Trader:
         return self._heard(order_id, Event.CANCEL_REJECT, now_ns, reason)
 
     def on_filled(self, fill: Fill, now_ns: int) -> tuple[Command, ...]:
-        """Fold a fill into its order and into the position; one that was seen before changes nothing."""
+        """Fold a fill into its order and into the position; one that was seen before changes nothing.
+
+        One of before the venue's last word should be counted in it. Clocks differ and news take their time: the venue
+        is asked, so that none is lost.
+        """
         desk = self.desk
         out: list[Command] = []
         order = desk.orders.find(fill.order_id)
@@ -168,13 +179,15 @@ class Trader:
             order = self._stranger(fill, now_ns, out)
         if fill.trade_id in order.trades:
             return ()
-        order.trades[fill.trade_id] = (fill.ts_event, fill.lots)
         if fill.ts_event <= order.counted_ns:
             order.trades[fill.trade_id] = (fill.ts_event, 0)
-            return ()
+            return (Query(fill.order_id), Reconcile(now_ns)) if order.state not in OVER else (Reconcile(now_ns),)
+        order.trades[fill.trade_id] = (min(fill.ts_event, now_ns), fill.lots)
         order.filled += fill.lots
         if fill.ts_event > desk.holding.counted_until_ns:
             self._book(order, fill, out)
+        else:
+            out.append(Reconcile(now_ns))
         desk.move(order, Event.FILL_WHOLE if order.left <= 0 else Event.FILL_PART, now_ns, out)
         desk.settle(now_ns, out)
         out.append(desk.published(fill.ts_event))
@@ -207,9 +220,11 @@ class Trader:
         """
         desk = self.desk
         order = desk.orders.find(order_id)
-        if order is None:
-            return ()
         out: list[Command] = []
+        if order is None:
+            if status == "working":
+                desk.take_up_forgotten(order_id, now_ns, out)
+            return tuple(out)
         missed = filled_lots - order.filled_by(as_of_ns)
         if missed > 0 and as_of_ns > order.counted_ns:
             paid = missed * self._params.instrument.lot * price * fee
@@ -221,12 +236,15 @@ class Trader:
             else:
                 out.extend(self.on_filled(fill, now_ns))
             order.counted_ns = max(order.counted_ns, as_of_ns)
+        if status == "working" and order.state is OrderState.REJECTED:
+            desk.take_up(order, now_ns, out)
         if order.state in OVER or (status == "working" and order.state is not OrderState.UNKNOWN):
             return tuple(out)
         if status == "working":
             return (*out, *self._heard(order_id, Event.FOUND_WORKING, now_ns))
         if status == "absent":
             status = "canceled" if order.filled > 0 else "rejected"
+            order.unwanted |= order.increases  # should it come yet, another may have been sent in its place
         return (*out, *self._end(order, status, None, "as the venue says when asked", now_ns))
 
     def on_position(self, lots: int, entry_price: float, now_ns: int) -> tuple[Command, ...]:
@@ -275,24 +293,6 @@ class Trader:
         """Go on from a snapshot; `inherit` with the venue's own word must follow."""
         inheritance.restore(self.desk, state)
 
-    def _account(self, signal: Signal, now_ns: int) -> Account:
-        """Return the account as the gate sees it; without a fresh risk state nothing may be opened."""
-        desk = self.desk
-        risk = desk.risk
-        if risk is None:
-            return Account(0.0, 0.0, REDUCING, frozen=int(desk.frozen))
-        own = desk.committed_lots * self._params.instrument.lot * signal.close
-        return Account(
-            risk.equity,
-            max(risk.gross_notional - own, 0.0),
-            risk.state if risk.ts_event == signal.ts_event or risk.state == HALTED else REDUCING,
-            sum(risk.notionals.get(name, 0.0) for name in self._params.peers),
-            (now_ns - signal.ts_event) * 1e-9,
-            (now_ns - risk.ts_event) * 1e-9,
-            int(desk.frozen),
-            risk.drawdown,
-        )
-
     def _act(self, before: Position, decided: Decided, account: Account, now_ns: int, out: list[Command]) -> str:
         """Send what the decision asks for; return the order's id, empty where there is none."""
         desk = self.desk
@@ -335,7 +335,10 @@ class Trader:
         desk = self.desk
         order = desk.orders.find(order_id)
         if order is None:
-            return (desk.alert(f"{event.name} of an order that nobody knows: {order_id}", now_ns),)
+            lost: list[Command] = [desk.alert(f"{event.name} of an order that nobody knows: {order_id}", now_ns)]
+            if event is Event.ACCEPT:
+                desk.take_up_forgotten(order_id, now_ns, lost)
+            return tuple(lost)
         out: list[Command] = []
         if reason:
             out.append(told(order, "unknown" if event is Event.TIMEOUT else event.name.lower() + "ed", reason, now_ns))
@@ -345,6 +348,8 @@ class Trader:
             desk.move(order, event, now_ns, out)
         if event is Event.CANCEL_REJECT and order.state is OrderState.UNKNOWN:
             desk.lost(order, now_ns, reason, out)
+        if event is Event.ACCEPT and order.state is OrderState.REJECTED:
+            desk.take_up(order, now_ns, out)
         if event is Event.FOUND_WORKING:
             order.trigger_ticks = -1  # a change may have been made or not: it is asked for again
         if event is Event.ACCEPT and order.purpose == "stop":
@@ -371,10 +376,10 @@ class Trader:
     def _book(self, order: Order, fill: Fill, out: list[Command]) -> None:
         """Fold a fill into the position; close again what nobody wants."""
         desk = self.desk
-        code = desk.holding.book(order, order.side * fill.lots, fill.price, fill.commission)
+        code = desk.holding.book(order, fill.side * fill.lots, fill.price, fill.commission)
         held = self.position.lots
         row = WriteFill(
-            fill.order_id, fill.trade_id, order.side, order.purpose, order.arrival_price, code, held,
+            fill.order_id, fill.trade_id, fill.side, order.purpose, order.arrival_price, code, held,
             fill.lots, fill.price, fill.commission, fill.ts_event,
         )  # fmt: skip
         out.append(row)

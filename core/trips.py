@@ -171,6 +171,8 @@ def requested(state: BreakerState, request: Request, ts_ns: int, equity: float, 
     if request.action != "rearm":
         action: Action = "reduce" if request.action == "reduce" else params.rules["manual"].action
         return tripped(state, "manual", request.reason, ts_ns, params, action=action)
+    if state.day.day >= 0 and not equity > 0.0:
+        return Step(state, (), f"the account cannot be measured from an equity of {equity}; wait for the next mark")
     day = guard_day(state.day, ts_ns, equity, params.risk)
     opened = _measured(state, day, ts_ns, equity, params).state
     for cause in opened.causes:

@@ -10,6 +10,8 @@ from core.invariants import Limits, Look, StandingOrder
 __all__ = ["OpenOrder", "Watch", "Words"]
 
 _SECOND_NS = 1_000_000_000
+_ANY = 2**62
+"""Lots, where any may have been held."""
 
 
 class OpenOrder(NamedTuple):
@@ -54,11 +56,16 @@ class Watch:
         self._settle_ns = round(limits.settle_seconds * _SECOND_NS)
         self._lots: deque[tuple[int, int]] = deque([(-(2**62), 0)])
         self._covers: deque[tuple[int, tuple[int, int]]] = deque([(-(2**62), (0, 0))])
+        self._begun_ns = -(2**62)
         self._apart_since = -1
         self._triggers: dict[str, float] = {}
         self._ordered = (nan, nan)
         self.due_ns = 0
         """When to look again though nothing happens; 0 for not at all."""
+
+    def begin(self, now_ns: int) -> None:
+        """Begin to watch: what was held before is unknown, and stops of before have their time to be withdrawn."""
+        self._begun_ns = now_ns
 
     def held(self, now_ns: int, lots: int) -> None:
         """Take note of signed lots that are held from now on."""
@@ -143,7 +150,7 @@ class Watch:
         if sum(order.lots for order in stops if order.side * lots < 0) < abs(lots):
             due += [begun + self._unprotected_ns for begun, _ in (*self._lots, *self._covers)]
         if sum(order.lots for order in stops) > abs(lots) or any(order.side * lots > 0 for order in stops):
-            due += [begun + self._settle_ns for begun, _ in self._lots]
+            due += [begun + self._settle_ns for begun in (self._begun_ns, *(begun for begun, _ in self._lots))]
         if self._apart_since >= 0:
             due.append(self._apart_since + self._settle_ns)
         self.due_ns = min((at for at in due if at > now_ns), default=0)

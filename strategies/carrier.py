@@ -86,6 +86,7 @@ class Carrier(Strategy):
         self._unkept = ""
         self._reconciling = self._by_rest = False
         self._differed = 0
+        self._asked_lots = 0
         self._key = f"trader.{params.trader.instrument_id}"
         self._name = params.trader.instrument_id
         self._desk = OrderDesk(params.trader.instrument_id, params.lot, params.trader.tick)
@@ -161,7 +162,9 @@ class Carrier(Strategy):
         self._alarm_ns = 0
         self._carry_out(self.trader.on_timer(max(ts_ns, self._now())))
 
+    @recorded
     def _do(self, command: Command) -> None:
+        """Carry one out; where that fails those after it are carried out all the same: a stop may be among them."""
         match command:
             case Publish():
                 self.publish_message(command.topic, command.message)
@@ -203,7 +206,7 @@ class Carrier(Strategy):
         if self._venue is None:
             self._carry_out(self.trader.on_position(*self._desk.held(self.cache), self._now()))
         else:
-            self._reconciling = True
+            self._reconciling, self._asked_lots = True, self.trader.position.lots
             self._venue.ask_positions()
 
     def _submit(self, command: Submit) -> None:

@@ -158,7 +158,8 @@ class Slicer(ExecutionAlgorithm):
         name, number = _named(event.client_order_id)
         work = self._works.get(name)
         if work is not None and number > 0:
-            work.parent.on_filled(number, round(event.last_qty.as_decimal() / Decimal(work.worked.lot)))
+            lots = round(event.last_qty.as_decimal() / Decimal(work.worked.lot))
+            self._carry_out(name, work.parent.on_filled(number, lots))
             self._end(name)
 
     @recorded

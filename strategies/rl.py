@@ -71,18 +71,21 @@ class RLStrategy(Carrier):
         self.subscribe_topic(ended_topic(name), self._on_parent_ended)
         self.subscribe_topic(word_topic(name), self._on_word)
         self.subscribe_topic(mode_topic(), self._on_mode)
-        kept = self._store.load(self._key) if self._store is not None else None
-        if kept is not None:
-            self.trader.restore(msgspec.msgpack.decode(kept, type=TraderState))
-            self.trader.desk.freezes = {}  # who still has a reason says so again
-        (lots, price), rest = self._desk.held(self.cache), self._desk.open_orders(self.cache)
-        if kept is not None or lots != 0 or rest:
-            self._carry_out(self.trader.inherit(lots, price, rest, self._now()))
+        kept: bytes | None = b""
+        try:
+            kept = self._store.load(self._key) if self._store is not None else None
+            if kept is not None:
+                self.trader.restore(msgspec.msgpack.decode(kept, type=TraderState))
+                self.trader.desk.freezes = {}  # who still has a reason says so again
+        finally:  # what is held is protected though nobody can read what was known of it
+            (lots, price), rest = self._desk.held(self.cache), self._desk.open_orders(self.cache)
+            if kept is not None or lots != 0 or rest:
+                self._carry_out(self.trader.inherit(lots, price, rest, self._now()))
 
     @recorded
     def _on_risk(self, message: object) -> None:
         if isinstance(message, RiskState):
-            self._carry_out(self.trader.on_risk(message))
+            self._carry_out(self.trader.on_risk(message, self._now()))
 
     @guarded
     def on_decision(self, message: object) -> None:
@@ -134,6 +137,9 @@ class RLStrategy(Carrier):
 
         At first the fate of every order is asked for: what filled unheard is booked as what it was.
         """
+        if self._reconciling and self.trader.position.lots != self._asked_lots:
+            self._reconcile()  # what came meanwhile may not be in it: asked again
+            return
         orders = self.trader.desk.orders
         differs = lots != self.trader.position.lots and orders.wake_ns() == 0
         self._differed = self._differed + 1 if differs else 0

@@ -9,10 +9,13 @@
     POST   /control/act           do something at once: {"do": "drop", "channel": ...}, {"do": "expire_listen_keys"},
                                   {"do": "cancel", "client_order_id": ...}, {"do": "liquidate", "symbol": ...},
                                   {"do": "restrict", "withdraw": ...}
-    GET    /control/state         clocks, prices, connections, counts
+    POST   /control/rest          answer when a step is asked for, and let it wait: the client is at rest; then
+    POST   /control/go            play on
+    GET    /control/state         clocks, prices, connections, counts, the account
     GET    /control/ledger        what the exchange did, and what came over the wire (?wire_since=N)
 """
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -59,11 +62,15 @@ class Control:
         self._token = f"Bearer {token}".encode()
         self._account, self._subscriptions, self._keyring = account, subscriptions, keyring
         self._faults, self._player, self._clock, self._stepwise = faults, player, clock, stepwise
+        self._going, self._waiting = asyncio.Event(), asyncio.Event()
+        self._going.set()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
             web.post("/control/next", self._guarded(self._next)),
+            web.post("/control/rest", self._guarded(self._rest)),
+            web.post("/control/go", self._guarded(self._go)),
             web.get("/control/faults", self._guarded(self._rules)),
             web.post("/control/faults", self._guarded(self._arm)),
             web.delete("/control/faults", self._guarded(self._disarm)),
@@ -87,8 +94,27 @@ class Control:
     async def _next(self, request: web.Request) -> dict[str, Any]:
         if not self._stepwise:
             raise ValueError("the venue plays by the clock: start it with speed 0 to step it")
+        self._waiting.set()
+        try:
+            await self._going.wait()
+        finally:
+            self._waiting.clear()
         played = await self._player.step(int(request.query.get("bars", "1")))
         return {"played": played, **self._short()}
+
+    async def _rest(self, request: web.Request) -> dict[str, Any]:
+        self._going.clear()
+        try:
+            async with asyncio.timeout(float(request.query.get("timeout", "60"))):
+                await self._waiting.wait()
+        except TimeoutError:
+            self._going.set()
+            raise ValueError("the client has not asked for the next minute in time") from None
+        return self._short()
+
+    async def _go(self, _: web.Request) -> dict[str, Any]:
+        self._going.set()
+        return {}
 
     async def _rules(self, _: web.Request) -> list[dict[str, Any]]:
         return self._faults.rows()
@@ -145,8 +171,16 @@ class Control:
                 symbol: None if market.quote is None else market.quote._asdict()
                 for symbol, market in self._player.markets.items()
             },
+            "account": self._holdings(),
             "faults": len(self._faults.rows()),
         }
+
+    def _holdings(self) -> dict[str, Any]:
+        """Return what the account holds and what rests, as the REST API words it."""
+        asked = {"positions": "v2/positionRisk", "orders": "v1/openOrders", "algos": "v1/openAlgoOrders"}
+        ask = self._account.exchange.request
+        rows = {name: ask("GET", f"/fapi/{path}", {}) for name, path in asked.items()}
+        return {**rows, "balance": ask("GET", "/fapi/v2/balance", {})}
 
     def _open(self, channel: str) -> list[list[str]]:
         """Return the streams of each open connection; listen keys are shown by their beginning."""

@@ -29,6 +29,7 @@ class ControlClient:
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_SECONDS)
+        self.token = token
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def __repr__(self) -> str:
@@ -42,6 +43,15 @@ class ControlClient:
         """Play some minutes; return how many there were (``played``), and whether that was the end (``done``)."""
         answer: dict[str, Any] = self.call("POST", f"/control/next?bars={bars}")
         return answer
+
+    def rest(self, timeout: float = _SECONDS) -> dict[str, Any]:
+        """Wait until the client asks for the next minute, and let it wait; refused where it has not in time."""
+        answer: dict[str, Any] = self.call("POST", f"/control/rest?timeout={timeout}")
+        return answer
+
+    def go(self) -> None:
+        """Let the client go on."""
+        self.call("POST", "/control/go")
 
     def fault(self, kind: str, **rule: Any) -> int:
         """Put a fault in force (`venue.faults.Rule`); return its number."""

@@ -11,6 +11,8 @@ import adapters.replay_stream
 import composition
 import configs
 from adapters.scripted_policy import ScriptedPolicy
+from adapters.state_store import MemoryStateStore
+from core.errors import AutotradeError, StateError
 from run_backtest import Replay, run_backtest
 from strategies.rl import RLStrategy
 
@@ -89,3 +91,57 @@ def test_partial_fills_leave_no_lot_unprotected_and_the_books_right(history, tmp
     assert (run["decisions"].query("position_lots != 0").stop_price > 0).all()
     stops = run["orders"].query("purpose == 'stop'")
     assert not stops.status.isin(["rejected", "denied", "modify_rejected"]).any()
+
+
+class TornPage(RLStrategy):
+    """A strategy whose first fill cannot be written down, and that remembers what it sent."""
+
+    sent: list[str] = []  # noqa: RUF012 - the engine makes the strategy
+    torn = False
+
+    def submit_order(self, order, **more):
+        TornPage.sent.append(order.order_type.name)
+        super().submit_order(order, **more)
+
+    def on_order_filled(self, event):
+        super().on_order_filled(event)
+        TornPage.sent.append("heard")
+
+    def _write_fill(self, command):
+        if not TornPage.torn:
+            TornPage.torn = True
+            raise OSError("no space left on device")
+        super()._write_fill(command)
+
+
+def test_a_fill_that_cannot_be_written_down_is_protected_all_the_same(history, tmp_path, monkeypatch):
+    monkeypatch.setattr(composition, "RLStrategy", TornPage)
+    with pytest.raises(AutotradeError, match="no space left"):
+        play(history, tmp_path, {BTC: [1.0]}, "2024-01-21")
+    assert TornPage.sent == ["MARKET", "STOP_MARKET", "heard"]
+
+
+class Torn(MemoryStateStore):
+    """A store whose state is not whole."""
+
+    def load(self, key):
+        raise StateError(f"{key}: its checksum is wrong")
+
+
+class Unreadable(RLStrategy):
+    """A strategy that cannot read what it knew, and remembers what it began with."""
+
+    begun: list[int] = []  # noqa: RUF012 - the engine makes the strategy
+
+    def on_start(self):
+        self._store = Torn()
+        inherit = self.trader.inherit
+        self.trader.inherit = lambda lots, *rest: (Unreadable.begun.append(lots), inherit(lots, *rest))[1]
+        super().on_start()
+
+
+def test_what_is_held_is_looked_after_though_the_state_cannot_be_read(history, tmp_path, monkeypatch):
+    monkeypatch.setattr(composition, "RLStrategy", Unreadable)
+    with pytest.raises(AutotradeError, match="its checksum is wrong"):
+        play(history, tmp_path, {BTC: [1.0]}, "2024-01-21")
+    assert Unreadable.begun == [0]

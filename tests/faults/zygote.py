@@ -9,6 +9,8 @@ import os
 import selectors
 import signal
 import sys
+import traceback
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -31,9 +33,7 @@ def _child(order: dict) -> None:
         code = run_live.main(order["argv"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 70
-    except BaseException:  # a fork must not run on as its parent
-        import traceback
-
+    except BaseException:  # noqa: BLE001 - a fork must not run on as its parent
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -55,7 +55,14 @@ def _reaped() -> None:
 def main() -> None:
     """Fork on demand until standard input ends; then kill what is left."""
     sys.path.insert(0, str(Path(__file__).parents[2]))
+    import commands.replayed  # noqa: F401
     import run_live  # noqa: F401
+    from core.features import Window, feature_spec
+
+    spec = feature_spec()
+    window = Window(spec)
+    for minute in range(1, 3 * 15):
+        window.append(minute * 60_000_000_000, 100.0, 101.0, 99.0, 100.0 + minute % 3, 10.0, 5.0)
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -76,10 +83,8 @@ def main() -> None:
             line = sys.stdin.buffer.raw.readline()
             if not line:
                 for pid in children:
-                    try:
+                    with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
                 return
             pid = os.fork()
             if pid == 0:

@@ -97,7 +97,7 @@ def running_node(
 
 def _token(venue: RunningVenue) -> str:
     client: ControlClient = venue.control
-    return client._headers["Authorization"].removeprefix("Bearer ")  # noqa: SLF001 - the one who started it knows it
+    return client._headers["Authorization"].removeprefix("Bearer ")
 
 
 def venue_params(catalog: Path, start: str, end: str | None = None, **more: Any) -> VenueParams:

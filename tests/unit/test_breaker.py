@@ -187,3 +187,17 @@ def test_a_mark_between_decisions_that_reaches_the_total_alone_halts_for_good():
     calm, lost = guard_day(memory, ts, 80.1, STRICT), guard_day(memory, ts, 79.9, STRICT)
     assert (calm.state, calm.latched) == (ACTIVE, 0)
     assert (lost.state, lost.latched, lost.peak) == (HALTED, 1, 100.0)
+
+
+@pytest.mark.parametrize("fold", [update_day, guard_day])
+def test_a_late_mark_opens_no_day_again(fold):
+    """A timer rings after midnight before the bar that closed at midnight is there, or the clock goes back."""
+    limits = LIMITS._replace(auto_rearm=1)
+    midnight = DAY_NS * 101
+    lost = walk([10_000.0, 9_760.0], limits=limits)[-1]
+    assert lost.state == ACTIVE
+    opened = guard_day(lost, midnight + 1, 9_740.0, limits)
+    halted = update_day(opened, midnight + MINUTE_NS, 9_200.0, limits)
+    assert (opened.day, halted.state) == (101, HALTED)
+    late = fold(halted, midnight, 9_200.0, limits)
+    assert (late.day, late.state, late.high_water_mark) == (101, HALTED, 9_760.0)

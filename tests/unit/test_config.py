@@ -262,6 +262,22 @@ def test_a_looser_limit_is_refused_on_mainnet_and_nowhere_else(setting, by_file,
         configs.load("mainnet", overrides, directory=overlay(tmp_path / "b", "mainnet", text))
 
 
+@pytest.mark.parametrize("groups", [[], [["ETHUSDT-PERP.BINANCE"], ["SOLUSDT-PERP.BINANCE"]]])
+def test_a_group_is_not_taken_apart_on_mainnet(groups):
+    override = [f"risk.groups={json.dumps(groups)}"]
+    configs.load("testnet", override)
+    with pytest.raises(ConfigError, match=r"^risk.groups: .* apart, and mainnet may only tighten a limit"):
+        configs.load("mainnet", override)
+    wider = ["BTCUSDT-PERP.BINANCE", "ETHUSDT-PERP.BINANCE", "SOLUSDT-PERP.BINANCE"]
+    assert configs.load("mainnet", [f"risk.groups={json.dumps([wider])}"]).risk.groups == (tuple(wider),)
+
+
+@pytest.mark.parametrize("path", ["costs.taker_bps", "costs.half_spread_bps", "costs.slippage_bps"])
+def test_the_loss_per_trade_is_not_reckoned_without_costs_on_mainnet(path):
+    with pytest.raises(ConfigError, match=f"^{path}: "):
+        configs.load("mainnet", [f"{path}=0"])
+
+
 # ------------------------------------------------------------------------------------------- hash, dump, and reading
 
 

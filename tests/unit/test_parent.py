@@ -144,3 +144,35 @@ def test_against_any_market_and_any_venue_a_parent_ends_and_every_lot_is_account
         assert work.reason == "-2019 margin"
     assert work.look(now + 10_000, touch(bid, traded)) == []
     assert work.stop() == []
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_what_a_slice_fills_after_its_end_is_never_bought_twice(style):
+    work = parent(style, 300)
+    first = sent = 0
+    for now in range(1_000, 1_400, 10):
+        for command in work.look(now, touch(traded=50.0 * (now - 1_000))):
+            assert isinstance(command, Order)
+            sent += 1
+            if sent == 1:
+                first = command.lots
+                work.on_ended(1)
+                continue
+            cancels = work.on_filled(1, first) if sent == 2 else []
+            for cancel in cancels:
+                assert isinstance(cancel, Cancel)
+                work.on_ended(cancel.number)
+            if not cancels:
+                work.on_filled(sent, command.lots)
+    assert (work.outcome, work.filled_lots) == ("filled", 300)
+
+
+def test_a_part_that_fills_after_its_end_makes_the_order_in_its_place_smaller():
+    work = parent("limit")
+    work.look(1_000, touch())
+    work.look(1_010, touch(1_005))
+    work.on_ended(1)
+    assert work.look(1_020, touch(1_005)) == [Order("post_only", 500, 1_005)]
+    assert work.on_filled(1, 200) == [Cancel(2)]
+    work.on_ended(2)
+    assert work.look(1_030, touch(1_005)) == [Order("post_only", 300, 1_005)]

@@ -213,3 +213,44 @@ def test_a_model_that_is_not_there_any_more_and_one_that_is_new_after_a_restart(
     changes = roster.found([model("a"), model("c"), model("x")], [1.0] * 3)
     assert moves(changes) == [("b", "ACTIVE", "RETIRED", "withdrawn"), ("x", "", "SHADOW", "arrived")]
     assert roster.weights.tolist() == [1.0, 1.0, 0.0]
+
+
+def test_a_successor_of_one_that_failed_supersedes_whoever_serves_under_the_name():
+    roster = begun()
+    roster.admit(model("a", "second"))
+    bar(roster, 0)
+    roster.admit(model("a", "third"))
+    bar(roster, 1, votes=[1.0, 1.0, 1.0, np.nan, 1.0])
+    for k in range(2, 8):
+        bar(roster, k)
+        named = [member.sha256 for member in roster.members if member.model_id == "a" and member.stage == ACTIVE]
+        assert len(named) == 1, "a name has one vote"
+    assert named == ["third"]
+    fallen = bar(roster, 8, votes=[1.0, 1.0, np.nan])
+    assert moves(fallen) == [("a", "ACTIVE", "DROPPED", "nan_answer"), ("a", "RETIRED", "ACTIVE", "reinstated")]
+
+
+def test_whom_another_superseded_does_not_come_back_where_the_name_is_served():
+    roster = begun()
+    roster.admit(model("a", "second"))
+    for k in range(5):
+        bar(roster, k)
+    roster.admit(model("a", "third"))
+    bar(roster, 5)
+    roster.admit(model("a", "fourth"))
+    for k in range(6, 10):
+        bar(roster, k)
+    assert [m.sha256 for m in roster.members if m.model_id == "a" and m.stage == ACTIVE] == ["third"]
+    assert "second" not in roster.wanted
+    bar(roster, 10, votes=[np.nan if sha == "fourth" else 1.0 for sha in roster.wanted])
+    assert [m.sha256 for m in roster.members if m.model_id == "a" and m.stage in LIVE] == ["third"]
+
+
+def test_what_comes_back_to_a_full_roster_is_refused():
+    roster = begun(names="abcd")
+    roster.withdraw("sha-d", "gone")
+    bar(roster, 0)
+    for name in "ef":
+        roster.admit(model(name))
+    (refused,) = roster.admit(model("d"))
+    assert refused.stage_to == REFUSED

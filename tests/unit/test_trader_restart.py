@@ -80,11 +80,23 @@ def test_an_open_stop_goes_on_as_the_venue_has_it():
     table = Table()
     entry, stop = table.enter()
     table.restart()
-    assert inherit(table, entry.lots, opened(stop)) == []
+    (written,) = inherit(table, entry.lots, opened(stop))
+    assert (written.order_id, written.status) == (stop.order_id, "inherited"), "the new journal knows it, too"
     table.restart()
-    asked = inherit(table, entry.lots - 2, opened(stop, filled=1))
-    assert [type(command).__name__ for command in asked] == ["Modify"]
-    assert asked[0].lots == entry.lots - 2 + 1, "in total, what has filled included"
+    _, asked = inherit(table, entry.lots - 2, opened(stop, filled=1))
+    assert type(asked).__name__ == "Modify"
+    assert asked.lots == entry.lots - 2 + 1, "in total, what has filled included"
+
+
+def test_a_stop_whose_acceptance_was_not_kept_is_no_bare_position_after_a_restart():
+    table = Table()
+    entry = only(table.signal(1.0), "entry")
+    stop = only(table.fill(entry, entry.lots), "stop")
+    table.restart()
+    table.now += 3_600_000_000_000
+    asked = inherit(table, entry.lots, opened(stop))
+    assert submits(asked) == []
+    assert "without a working stop" not in table.alerts()
 
 
 def test_an_open_order_that_is_not_ours_is_told_of_and_left_alone():

@@ -290,3 +290,14 @@ def test_requests_survive_their_encoding_and_what_is_none_is_refused():
     for kept in (b"{}x", b'{"version": 2}', b'{"unknown": 1}'):
         with pytest.raises(StateError, match="not of this version"):
             state_of(kept)
+
+
+@pytest.mark.parametrize("equity", [float("nan"), 0.0, -1.0])
+@pytest.mark.parametrize("new_anchor", [True, False])
+def test_nothing_is_re_armed_on_an_equity_that_is_none(equity, new_anchor):
+    halted = tripped(opened(), "manual", "why", NOW, PARAMS).state
+    step = rearm(halted, equity=equity) if not new_anchor else rearm(halted, equity=equity, new_anchor=True)
+    assert "cannot be measured" in step.refused
+    assert trading_state(step.state) == HALTED
+    assert state_of(encoded(step.state)) == step.state, "an anchor that is no number could not even be kept"
+    assert trading_state(rearm(step.state).state) == ACTIVE

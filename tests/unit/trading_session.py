@@ -238,21 +238,30 @@ class Session:
         self._bare_ns = 0
         self._call(lambda: self.trader.inherit(self.venue.lots, self.venue.entry, self.venue.open_orders(), self.now))
 
+    def _market_ns(self) -> int:
+        """Return how late it is in the market."""
+        return self.now
+
     def _mark(self, ts: int) -> None:
         worth = abs(self.venue.lots) * INSTRUMENT.lot * self.venue.price
         state = RiskState(ts, EQUITY, EQUITY, EQUITY, 0.0, self.state, worth, {NAME: worth}, ts)
-        self._call(lambda: self.trader.on_risk(state))
+        self._call(lambda: self.trader.on_risk(state, self.now))
 
     def _bar(self) -> None:
-        self._mark(self.now)
+        ts = self._market_ns()
+        self._mark(ts)
         chance, price = self.random, self.venue.price
         level = chance.choice([-1.0, 0.0, 1.0])
         if self._drift != 0.0 and chance.random() < 0.8:
             level = self._drift * chance.choice([100.0, 200.0, 300.0])
         signal = Signal(
-            NAME, self.now, level, chance.uniform(0.3, 1.0), 1.0, 3, "", chance.random() < 0.9, price, price * 0.004,
+            NAME, ts, level, chance.uniform(0.3, 1.0), 1.0, 3, "", chance.random() < 0.9, price, price * 0.004,
             0.6, chance.uniform(0.2, 1.0), price, 0.0001, 480.0, (), (), "",
         )  # fmt: skip
+        self._signalled(signal)
+
+    def _signalled(self, signal: Signal) -> None:
+        """Let the trader hear a signal."""
         self._call(lambda: self.trader.on_signal(signal, self.now))
 
     # --- the wire -------------------------------------------------------------------------------------------------
