@@ -116,7 +116,7 @@ class RiskActor(AccountView, DataActor):
         closes: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.faults = faults
-        self._closes = closes
+        self._closes = dict(closes)
         self._time = time or EngineTime()
         self._bar_types = {instrument: BarType.from_str(name) for instrument, name in bar_types.items()}
         self._books = Books(lots)
