@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -71,9 +71,7 @@ class ControlServer:
         self._asked: queue.Queue[ControlRequest] = queue.Queue(_MOST_WAITING)
         self._waiting: dict[str, tuple[threading.Event, list[ControlAnswer]]] = {}
         self._lock = threading.Lock()
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._woken, self._wake = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+        self._resources = ExitStack()
 
     def __enter__(self) -> Self:
         """Listen from now on.
@@ -83,31 +81,23 @@ class ControlServer:
         RefusedError
             Where the folder belongs to somebody else, or another process listens there.
         """
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._folder.chmod(0o700)
-            if is_running(self._folder):
-                raise RefusedError(f"{self._folder / SOCKET}: another process listens there; stop it first")
-            (self._folder / SOCKET).unlink(missing_ok=True)
-            self._write_token()
-            with _address(self._folder) as address:
-                self._listener.bind(address)
-            (self._folder / SOCKET).chmod(0o600)
-            self._listener.listen(8)
-        except OSError as error:
-            raise RefusedError(f"{self._folder}: {error.strerror or error}; no control channel, so no node") from error
-        self._thread.start()
+        with ExitStack() as stack:
+            try:
+                listener = self._listening(stack)
+            except OSError as error:
+                text = f"{self._folder}: {error.strerror or error}; there is no control channel, so no node"
+                raise RefusedError(text) from error
+            woken, wake = (stack.enter_context(end) for end in socket.socketpair())
+            thread = threading.Thread(target=self._run, args=(listener, woken), name="control", daemon=True)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(wake.shutdown, socket.SHUT_WR)
+            self._resources = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Listen no more, and leave nothing behind."""
-        self._wake.close()
-        self._thread.join()
-        for name in (SOCKET, TOKEN):
-            with suppress(OSError):
-                (self._folder / name).unlink()
-        for one in (self._listener, self._woken):
-            one.close()
+        self._resources.close()
 
     def requests(self) -> Sequence[ControlRequest]:
         """Return what was asked since the last call; for the engine's thread."""
@@ -125,6 +115,23 @@ class ControlServer:
             said.append(answer)
             event.set()
 
+    def _listening(self, stack: ExitStack) -> socket.socket:
+        """Return a socket that listens, the token beside it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        if is_running(self._folder):
+            raise RefusedError(f"{self._folder / SOCKET}: another process listens there; stop it first")
+        (self._folder / SOCKET).unlink(missing_ok=True)
+        for name in (SOCKET, TOKEN):
+            stack.callback((self._folder / name).unlink, missing_ok=True)
+        self._write_token()
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        with _address(self._folder) as address:
+            listener.bind(address)
+        (self._folder / SOCKET).chmod(0o600)
+        listener.listen(8)
+        return listener
+
     def _write_token(self) -> None:
         place, fresh = self._folder / TOKEN, self._folder / f".{TOKEN}.partial"
         fresh.unlink(missing_ok=True)
@@ -133,16 +140,13 @@ class ControlServer:
             file.write(self._token)
         fresh.replace(place)
 
-    def _run(self) -> None:
+    def _run(self, listener: socket.socket, woken: socket.socket) -> None:
         """Serve one connection after the other until woken."""
         poll = select.poll()
-        poll.register(self._listener, select.POLLIN)
-        poll.register(self._woken, select.POLLIN)
-        while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
-            if self._woken.fileno() in ready:
-                return
-            with suppress(OSError), self._listener.accept()[0] as connection:
+        poll.register(listener, select.POLLIN)
+        poll.register(woken, select.POLLIN)
+        while woken.fileno() not in {descriptor for descriptor, _ in poll.poll()}:
+            with suppress(OSError), listener.accept()[0] as connection:
                 connection.settimeout(_TALK_SECONDS)
                 _send(connection, self._served(connection))
 

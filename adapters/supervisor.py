@@ -56,8 +56,11 @@ class Supervisor:
 
     def beat(self) -> None:
         """Feed the watchdog, three times within its limit."""
-        if self._every and self._monotonic() - self._fed >= self._every:
-            self._fed = self._monotonic()
+        if not self._every:
+            return
+        now = self._monotonic()
+        if now - self._fed >= self._every:
+            self._fed = now
             self._tell("WATCHDOG=1")
 
     def _tell(self, words: str) -> None:
