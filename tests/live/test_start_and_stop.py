@@ -32,4 +32,5 @@ def test_signals_may_come_in_a_row(history: Path, tmp_path: Path) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             node.signal(number)
         code, summary = node.ended(60.0)
-    assert (code, summary["stopped_by"]) == (0, "SIGTERM"), node.errors
+    assert code == 0, node.errors
+    assert summary["stopped_by"] in {"SIGTERM", "SIGINT"}  # pending ones are told by number, not by time
