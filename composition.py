@@ -12,7 +12,6 @@ from actors.liveness import LivenessActor, LivenessParams
 from actors.members import Members, MembersParams
 from actors.monitor import Monitor, MonitorParams, WatchedInstrument
 from actors.risk import RiskActor
-from actors.stopper import StopRequest
 from adapters.catalog import InstrumentInfo
 from adapters.overheard import (
     OverheardClock,
@@ -32,6 +31,7 @@ from core.faults import Faults
 from core.features import Window, feature_spec
 from core.protocols import ClockWatch, FlowSource, Journal, ModelSource, Policy, StateStore, Timekeeper
 from core.status_board import NodeFacts
+from core.stop_request import StopRequest
 from core.timekeeping import EngineTime, SameClock
 from core.trader import TraderParams
 from core.venue_words import VenueDesk

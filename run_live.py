@@ -10,27 +10,22 @@ Composition root of a live node: the same components as a backtest's, with the v
     trade                           until SIGTERM, SIGINT or somebody's word; a second signal ends it at once
 """
 
-import asyncio
-import gc
 import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from nautilus_trader.live import LiveNode
 
 import cli
 import configs
 from actors.feed import BarFeed, FeedParams
 from actors.listener import SessionListener
 from actors.pacer import Pacer, PacerParams
-from actors.stopper import Stopper, StopperParams, StopRequest
+from actors.stopper import Stopper, StopperParams
 from adapters.backfill import RestBackfill
 from adapters.binance_account import BinanceAccount
 from adapters.control import ControlServer, control_folder
@@ -39,6 +34,7 @@ from adapters.instance_lock import InstanceLock
 from adapters.instruments import InstrumentInfo, parse_exchange_info
 from adapters.mainnet_promotion import MainnetPromotion, promoted, promotion_for, reduced
 from adapters.model_watch import ModelWatch
+from adapters.node_run import NodeRun
 from adapters.onnx_policy import OnnxEnsemble, load_checked
 from adapters.program import program
 from adapters.replay_steps import VenueSteps
@@ -195,7 +191,13 @@ def run_live(live: Live) -> dict[str, Any]:
             give_up_seconds=config.venue.backfill_seconds,
         )
         node = live_node(config, infos, live.keys, CURRENCY)
-        runner = _Runner(node, config, live, supervisor)
+
+        def ready() -> None:
+            supervisor.ready(f"{config.environment} trades, session {live.out.name}")
+            live.ready()
+
+        run = NodeRun(node, connect_seconds=config.venue.connect_seconds, ready=ready)
+        runner = _Hosted(config, run)
         host, at_rest = stack.enter_context, _at_rest(parts)
         feed = runner.feed(infos, windows, host(backfill), faults)
         if live.replay is not None:
@@ -204,7 +206,7 @@ def run_live(live: Live) -> dict[str, Any]:
 
             def done() -> bool:
                 known = beside.desk is None or beside.desk.idle
-                return feed.complete and at_rest() and known and not runner.request.carried_out
+                return feed.complete and at_rest() and known and not run.request.carried_out
 
             node.add_actor(runner.pacer(infos, done, rest_time, steps, faults))
         node.add_actor(feed)
@@ -212,7 +214,7 @@ def run_live(live: Live) -> dict[str, Any]:
         node.add_actor(runner.stopper(infos, parts, faults))
         controls = Controls(
             desk=stack.enter_context(ControlServer(control_folder(config), config.control)),
-            stop=runner.request,
+            stop=run.request,
             session=live.out.name,
             pid=os.getpid(),
             health=lambda: {"record": record.problem or (f"{record.dropped} rows lost" if record.dropped else "")},
@@ -220,8 +222,7 @@ def run_live(live: Live) -> dict[str, Any]:
         )
         node.add_actor(control_actor(config, infos, parts, outside, controls))
         try:
-            with _collecting_here():
-                runner.run()
+            run.run()
         finally:
             supervisor.stopping()
             record.close()
@@ -236,8 +237,8 @@ def run_live(live: Live) -> dict[str, Any]:
         "model_ids": [artifact.manifest.model_id for artifact in artifacts],
         "config_hash": configs.config_hash(config),
         "warm_up_seconds": round(warmed - began, 3),
-        "ready_seconds": round(runner.ready_at - began, 3),
-        "stopped_by": runner.request.carried_out or runner.request.reason,
+        "ready_seconds": round(run.ready_at - began, 3),
+        "stopped_by": run.request.carried_out or run.request.reason,
         "faults": faults.first,
         **summarise(
             live.out,
@@ -270,17 +271,12 @@ class _Progress:
         self._live.progress(ts_ns)
 
 
-class _Runner:
-    """Runs a node until somebody wishes its end, or it does not come up."""
+class _Hosted:
+    """What a live node hosts beside the components."""
 
-    def __init__(self, node: LiveNode, config: AppConfig, live: Live, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-        self.request = StopRequest()
-        self.ready_at = 0.0
-        self._node = node
+    def __init__(self, config: AppConfig, run: NodeRun) -> None:
         self._config = config
-        self._live = live
-        self._handle = node.handle()
+        self._run = run
 
     def feed(
         self, infos: Sequence[InstrumentInfo], windows: Mapping[str, Window], backfill: RestBackfill, faults: Faults
@@ -310,7 +306,7 @@ class _Runner:
         """Return what drives a replay."""
         base = self._config.market.base_interval
         params = PacerParams(bar_types=tuple(bar_type(info.id, base) for info in infos), base_ns=interval_ns(base))
-        ended = lambda: self.request.ask("the replay is over")  # noqa: E731 - a wish like others
+        ended = lambda: self._run.request.ask("the replay is over")  # noqa: E731 - a wish like others
         return Pacer(params, time=market, steps=steps, at_rest=done, ended=ended, faults=faults)
 
     def stopper(self, infos: Sequence[InstrumentInfo], parts: Components, faults: Faults) -> Stopper:
@@ -323,92 +319,14 @@ class _Runner:
         )
         return Stopper(
             params,
-            request=self.request,
-            started=self._started,
+            request=self._run.request,
+            started=self._run.started,
             at_rest=_at_rest(parts),
             flat=lambda: all(strategy.trader.position.lots == 0 for strategy in parts.strategies),
-            end=self._end,
-            tidy=_tidy,
+            end=self._run.end,
+            tidy=self._run.tidy,
             faults=faults,
         )
-
-    def run(self) -> None:
-        """Run the node."""
-        with self._deadline(), _signals(self._signalled):
-            asyncio.run(self._run())
-        if self.ready_at == 0.0:
-            if self.request.reason:
-                raise AutotradeError(f"stopped by {self.request.reason} before the node was ready")
-            raise AutotradeError(
-                f"the node did not come up within {self._config.venue.connect_seconds} s at "
-                f"{self._config.venue.http_url}: see {self._live.out}"
-            )
-
-    async def _run(self) -> None:
-        await self._node.run_async()
-
-    def _started(self) -> None:
-        self.ready_at = time.perf_counter()
-        self._supervisor.ready(f"{self._config.environment} trades, session {self._live.out.name}")
-        self._live.ready()
-
-    def _end(self) -> None:
-        self._handle.stop()
-
-    def _signalled(self, name: str) -> None:
-        if self.request.reason or self.ready_at == 0.0:
-            self._handle.stop()
-        self.request.ask(name)
-
-    @contextmanager
-    def _deadline(self) -> Iterator[None]:
-        """Stop a node that does not come up: the engine would wait for ever."""
-
-        def late() -> None:
-            if self.ready_at == 0.0:
-                self._handle.stop()
-
-        timer = threading.Timer(self._config.venue.connect_seconds, late)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-
-@contextmanager
-def _collecting_here() -> Iterator[None]:
-    """Leave the collecting of garbage to the engine's thread: objects of the engine must not end in another one.
-
-    What is there at the start stays for good, so that a collection is short.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.collect()
-        gc.enable()
-
-
-@contextmanager
-def _signals(told: Callable[[str], None]) -> Iterator[None]:
-    """Hand SIGTERM and SIGINT on while a node runs."""
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before[number] = signal.signal(number, lambda caught, _: told(signal.Signals(caught).name))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _tidy() -> None:
-    """Collect garbage."""
-    gc.collect()
 
 
 def _at_rest(parts: Components) -> Callable[[], bool]:

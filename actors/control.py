@@ -7,7 +7,6 @@ import msgspec
 from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId
 
-from actors.stopper import StopRequest
 from core.causes import BreakerState
 from core.control import (
     CONTROL_KEY,
@@ -50,6 +49,7 @@ from core.messages import (
 from core.node_status import NodeStatus, Pause
 from core.protocols import Journal, StateStore, Timekeeper
 from core.status_board import NodeFacts, StatusBoard
+from core.stop_request import StopRequest
 
 __all__ = ["ControlActor", "ControlParams"]
 

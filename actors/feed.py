@@ -98,6 +98,11 @@ class BarFeed(DataActor):
                 self.subscribe_quotes(instrument)
 
     @recorded
+    def on_stop(self) -> None:
+        """Look no more."""
+        self.clock.cancel_timers()
+
+    @recorded
     def on_data(self, data: Any) -> None:
         """Take a closed bar with its taker flow."""
         bar = data.data

@@ -137,6 +137,11 @@ class Monitor(DataActor):
         self._time.every(self.clock, "invariants", self._params.check_interval_ns, self._on_timer)
 
     @recorded
+    def on_stop(self) -> None:
+        """Look no more: the engine complains of alarms that ring after its end."""
+        self.clock.cancel_timers()
+
+    @recorded
     def _on_risk(self, message: object) -> None:
         if isinstance(message, RiskState):
             self._risk = message

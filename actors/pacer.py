@@ -95,7 +95,7 @@ class Pacer(DataActor):
     @recorded
     def on_stop(self) -> None:
         """Look no more."""
-        self.clock.cancel_timer("pacer")
+        self.clock.cancel_timers()
 
     @recorded
     def on_bar(self, bar: Bar) -> None:

@@ -92,10 +92,7 @@ class RiskActor(AccountView, DataActor):
     closes : Mapping[str, float]
         Last closes of history, by instrument id: what was held before is marked at them until a bar comes.
 
-    Raises
-    ------
-    StateError
-        Where the state that was kept cannot be trusted.
+    Raises `StateError` where the state that was kept cannot be trusted.
     """
 
     def __new__(cls, **_: object) -> Self:
@@ -162,6 +159,7 @@ class RiskActor(AccountView, DataActor):
     def on_stop(self) -> None:
         """Write the last mark down."""
         self._record_equity()
+        self.clock.cancel_timers()
 
     @guarded
     def on_mark(self, message: object) -> None:
@@ -174,15 +172,11 @@ class RiskActor(AccountView, DataActor):
 
     @recorded
     def on_funding_rate(self, funding_rate: FundingRateUpdate) -> None:
-        """Book what a held position pays or receives; the venue books it by itself, after this bar's decision.
-
-        A rate that says when it will be settled is an estimate.
-        """
+        """Book what a held position pays; the venue does after this bar. One with a time to come is an estimate."""
         instrument = str(funding_rate.instrument_id)
-        if funding_rate.next_funding_ns is not None or instrument not in self._books.held():
-            return
-        rate, price = float(funding_rate.rate), self._middle(instrument)
-        self._fund(FundingSettled(instrument, funding_rate.ts_event, rate, price))
+        if funding_rate.next_funding_ns is None and instrument in self._books.held():
+            rate, price = float(funding_rate.rate), self._middle(instrument)
+            self._fund(FundingSettled(instrument, funding_rate.ts_event, rate, price))
 
     @recorded
     def _on_settled(self, message: object) -> None:

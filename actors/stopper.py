@@ -9,37 +9,13 @@ from nautilus_trader.model import ActorId
 
 from core.faults import Faults, recorded
 from core.messages import Alert, Flatten, Freeze, alert_topic, flatten_topic, freeze_topic
+from core.stop_request import StopRequest
 
-__all__ = ["StopRequest", "Stopper", "StopperParams"]
+__all__ = ["Stopper", "StopperParams"]
 
 SOURCE = "stop"
 TICK_NS = 50_000_000
 TIDY_TICKS = 200
-
-
-class StopRequest:
-    """The wish that a node ends; may be uttered by any thread or signal.
-
-    Attributes
-    ----------
-    reason : str
-        Who wishes it, empty where nobody does.
-    flatten : bool or None
-        Whether positions are closed first; None: as the configuration says.
-    carried_out : str
-        The reason of a wish that was carried out.
-    """
-
-    def __init__(self) -> None:
-        self.reason = ""
-        self.flatten: bool | None = None
-        self.carried_out = ""
-
-    def ask(self, reason: str, *, flatten: bool | None = None) -> None:
-        """Wish it; the first reason stands."""
-        if flatten is not None:
-            self.flatten = flatten
-        self.reason = self.reason or reason
 
 
 class StopperParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +82,11 @@ class Stopper(DataActor):
     def on_start(self) -> None:
         """Look for the wish from now on."""
         self.clock.set_timer_ns("stop", TICK_NS, callback=self._on_tick)
+
+    @recorded
+    def on_stop(self) -> None:
+        """Look no more."""
+        self.clock.cancel_timers()
 
     @recorded
     def _on_tick(self, _: Any) -> None:

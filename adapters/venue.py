@@ -42,6 +42,7 @@ _ENVIRONMENTS = {
     "demo": BinanceEnvironment.DEMO,
     "live": BinanceEnvironment.LIVE,
 }
+_PRODUCTS = {"usdm": BinanceProductType.USD_M}
 _MARGIN_TYPES = {"isolated": BinanceMarginType.ISOLATED, "cross": BinanceMarginType.CROSS}
 _SHUTDOWN_SECONDS = 5
 
@@ -94,7 +95,7 @@ def _instruments(infos: Sequence[InstrumentInfo]) -> BinanceInstrumentProviderCo
 def _data_client(venue: Venue, infos: Sequence[InstrumentInfo]) -> BinanceDataClientConfig:
     """Market data need no key, so it is not given one."""
     return BinanceDataClientConfig(
-        product_type=BinanceProductType.USD_M,
+        product_type=_PRODUCTS[venue.product],
         environment=_ENVIRONMENTS[venue.environment],
         base_url_http=venue.http_url,
         base_url_ws=venue.ws_url,
@@ -106,7 +107,7 @@ def _data_client(venue: Venue, infos: Sequence[InstrumentInfo]) -> BinanceDataCl
 def _exec_client(venue: Venue, infos: Sequence[InstrumentInfo], keys: Credentials) -> BinanceExecutionClientConfig:
     return BinanceExecutionClientConfig(
         account_id=AccountId("BINANCE-001"),
-        product_type=BinanceProductType.USD_M,
+        product_type=_PRODUCTS[venue.product],
         environment=_ENVIRONMENTS[venue.environment],
         base_url_http=venue.http_url,
         base_url_ws=venue.ws_url,

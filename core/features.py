@@ -20,6 +20,7 @@ from core.feature_step import BAD_PRICE, BAD_TIME, BAD_VOLUME, CLOSED, HOLE, OFF
 from core.indicators import RING, half_life_weight, span_weight
 from core.observation import POSITION_COLUMNS
 from core.situation import Market
+from core.window_snapshot import packed, unpack
 
 __all__ = [
     "CLOSED",
@@ -265,25 +266,11 @@ class Window:
 
     def snapshot(self) -> bytes:
         """Return all that the window remembers, for `restore`."""
-        kept = (self.spec.digest, self._state.tobytes(), self.features.tobytes())
-        return msgspec.msgpack.encode(kept)
+        return packed(self.spec.digest, self._state, self.features)
 
     def restore(self, kept: bytes) -> None:
-        """Go on from a snapshot, as if there had been no interruption.
-
-        Raises
-        ------
-        ValueError
-            For a snapshot of other features, or none.
-        """
-        try:
-            digest, state, features = msgspec.msgpack.decode(kept, type=tuple[str, bytes, bytes])
-        except msgspec.MsgspecError:
-            raise ValueError("no snapshot of a window") from None
-        if digest != self.spec.digest or len(state) != self._state.nbytes or len(features) != self.features.nbytes:
-            raise ValueError(f"a snapshot of other features: {digest[:12]}, not {self.spec.digest[:12]}")
-        self._state[:] = np.frombuffer(state)
-        self.features[:] = np.frombuffer(features, dtype=np.float32)
+        """Go on from a snapshot as if there had been no interruption; `ValueError` for one of other features."""
+        unpack(kept, self.spec.digest, self._state, self.features)
         self._market = None
 
     @property

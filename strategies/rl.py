@@ -83,6 +83,11 @@ class RLStrategy(Carrier):
                 self._carry_out(self.trader.inherit(lots, price, rest, self._now()))
 
     @recorded
+    def on_stop(self) -> None:
+        """Look after nothing any more; what rests at the venue stays there."""
+        self.clock.cancel_timers()
+
+    @recorded
     def _on_risk(self, message: object) -> None:
         if isinstance(message, RiskState):
             self._carry_out(self.trader.on_risk(message, self._now()))

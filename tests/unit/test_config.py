@@ -65,6 +65,7 @@ def other(setting: Setting, value: object, *, lower: bool) -> object:
     named = {"base_interval": "5m", "decision_interval": "30m", "instruments": ("X.BINANCE",), "weights": (1.0,)}
     named |= {"partial_takes": (2.0, 0.5), "models": ("elsewhere/*",), "groups": (("A.X", "B.X"),)}
     named["disabled"] = ("funding",)
+    named |= dict.fromkeys(("ws_url", "ws_trading_url"), "ws://127.0.0.1:8080/ws")
     return named.get(setting.name, "http://127.0.0.1:8080")
 
 
