@@ -9,9 +9,10 @@ from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, Venue
 
 from actors.account_view import AccountView, Prices
+from actors.rows import breaker_row, equity_row, funding_row
 from core.bars import DAY_NS
 from core.books import Books
-from core.breaker import ACTIVE, STATES
+from core.breaker import ACTIVE
 from core.causes import BreakerClocks, BreakerParams, BreakerState, Change, Step, flattening, trading_state
 from core.errors import StateError
 from core.faults import Faults, guarded, recorded
@@ -181,9 +182,10 @@ class RiskActor(AccountView, DataActor):
             self._fund(message)
 
     def _fund(self, settled: FundingSettled) -> None:
-        name, ts, rate = settled.instrument_id, settled.ts_event, settled.rate
-        amount = self._books.fund(name, ts, settled.price, rate, booked=settled.booked)
-        self._journal.record("funding", {"ts_event": ts, "instrument_id": name, "rate": rate, "amount": amount})
+        amount = self._books.fund(
+            settled.instrument_id, settled.ts_event, settled.price, settled.rate, booked=settled.booked
+        )
+        self._journal.record("funding", funding_row(settled, amount))
 
     @recorded
     def _on_position(self, message: object) -> None:
@@ -239,15 +241,7 @@ class RiskActor(AccountView, DataActor):
         self._evaluated = ts
         self._take(marked(self._state, ts, self._equity, self._params, decision=True), ts)
         state = self._publish(ts, prices)
-        self._row = {
-            "ts_event": ts,
-            "equity": state.equity,
-            "balance": state.balance,
-            "high_water_mark": state.high_water_mark,
-            "drawdown": state.drawdown,
-            "exposure": self._books.net_notional(prices) / state.equity if state.equity > 0.0 else 0.0,
-            "state": STATES[state.state],
-        }
+        self._row = equity_row(state, self._books.net_notional(prices))
         self._flatten(ts, sparing=mark.instrument_id)
         if mismatch:
             raise RuntimeError(mismatch)
@@ -308,13 +302,7 @@ class RiskActor(AccountView, DataActor):
 
     def _tell(self, change: Change, ts: int) -> None:
         """Write a change down and alert."""
-        row = {
-            "ts_event": ts,
-            "state_from": STATES[change.state_from],
-            "state_to": STATES[change.state_to],
-            "trigger": change.trigger,
-            "reason": change.reason,
-        }
+        row = breaker_row(change, ts)
         self._journal.record("breaker", row)
         text = f"{row['state_from']} -> {row['state_to']}: {change.trigger}: {change.reason}"
         severity: Severity = "critical" if change.state_to > change.state_from else "warning"

@@ -19,7 +19,9 @@ def _digest_of_sources() -> str:
 
 # Numba's cache looks at the file of a function, not at those of the functions it calls: an edit of core/exits.py alone
 # would leave an old `decide` running. So the cache's directory is named by all sources, and an edit anywhere is seen.
-numba.core.config.CACHE_DIR = str(Path(__file__).parent / "__pycache__" / f"compiled-{_digest_of_sources()}")
+# It lies beside the sources, or where NUMBA_CACHE_DIR says: an installed program cannot write beside itself.
+_PLACE = Path(numba.core.config.CACHE_DIR or Path(__file__).parent / "__pycache__")
+numba.core.config.CACHE_DIR = str(_PLACE / f"compiled-{_digest_of_sources()}")
 
 
 def compiled[**P, R](function: Callable[P, R]) -> Callable[P, R]:

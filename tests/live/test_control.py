@@ -2,6 +2,9 @@
 
 import json
 import signal
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -49,13 +52,36 @@ def _venue(history: Path) -> Any:
         yield venue
 
 
+@pytest.fixture(name="manager")
+def _manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "6000000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        yield listening
+
+
+def heard(manager: socket.socket) -> list[str]:
+    """Return what a service manager was told since it was asked last."""
+    words = []
+    with suppress(BlockingIOError):
+        while True:
+            words.append(manager.recv(4_096).decode())
+    return words
+
+
 def test_a_person_closes_and_pauses_and_the_node_obeys_and_writes_it_down(
-    venue: RunningVenue, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    venue: RunningVenue, tmp_path: Path, capsys: pytest.CaptureFixture[str], manager: socket.socket
 ) -> None:
     person, control = Person(tmp_path, capsys), venue.control
     with running_node(venue, "testnet", tmp_path, *LIVELY, *PATIENT) as node:
         node.wait_ready()
         until_held(control, node)
+        told = heard(manager)
+        assert "READY=1\nSTATUS=testnet trades, session session" in told
+        assert "WATCHDOG=1" in told
         code, said, _ = person.says("flatten", "--reason", "too hot", "--request", "mine")
         assert (code, said["flat"], said["request"]) == (0, True, "mine")
         fills = len(venue_fills(control))
@@ -81,6 +107,7 @@ def test_a_person_closes_and_pauses_and_the_node_obeys_and_writes_it_down(
         code, summary = node.ended()
         assert Decimal(of_kind(control, "fill")[-1]["position"]) == 0
     assert (code, summary["stopped_by"], node.errors) == (0, "a person said so: enough", [])
+    assert heard(manager)[-1] == "STOPPING=1"
     assert person.says("status")[0] == 1
     session = tmp_path / "session"
     assert journal_fills(session) == venue_fills(control)
