@@ -40,6 +40,12 @@ EAGER = {
     "risk.max_data_age_seconds": "3600.0",
     "risk.max_state_age_seconds": "3600.0",
     "exits.stop_atr": "1.0",
+    "orders.submit_timeout_seconds": "1.0",
+    "orders.retry_seconds": "0.2",
+    "venue.inflight_seconds": "1.0",
+    "venue.inflight_check_seconds": "0.5",
+    "live.position_seconds": "1.0",
+    "live.weight_per_minute": "100000",
 }
 """A configuration that trades at every occasion: what is tested is not whether it earns."""
 

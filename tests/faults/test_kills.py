@@ -44,6 +44,8 @@ MOMENTS = {
     "stop finished": ("kill_event", {**ALGO, "o.X": "FINISHED"}),
     "a bar closed": ("kill_event", {"channel": "market", "e": "kline", "k.x": "true"}),
 }
+PATIENCE = 45.0
+"""Seconds in which a node must be at rest."""
 RARE = 5.0
 """Seconds in which a moment that does not come (a stop that is not triggered) is given up for the next one."""
 
@@ -71,9 +73,9 @@ def lived(life, zygote, folder):
             name = names[rng.randrange(len(names))]
             node.start()
             for _ in range(3):
-                at_rest = control.rest(timeout=20)
+                at_rest = control.rest(timeout=PATIENCE)
                 control.go()
-            at_rest = control.rest(timeout=20)
+            at_rest = control.rest(timeout=PATIENCE)
             wrong += [f"life {life}, after {killed.total()} kills, minute {at_rest['minute_ms']}: {each}"
                       for each in node.differences()]  # fmt: skip
             control.heal()
