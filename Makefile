@@ -26,11 +26,12 @@ backtest: .venv/.runtime  ## replay the catalog (a synthetic sample where it is 
 	@$(PYTHON) run_backtest.py $(ARGS)
 
 test: .venv/.develop  ## run all tests; ARGS="-k name"
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
 
-soak: .venv/.develop  ## a hundred times the generated trading sessions, and examples never tried before; SESSIONS=1000000
+soak: .venv/.develop  ## a hundred times the generated trading sessions, examples never tried before, 2,000 kills, 500 runs of faults
 	@SESSIONS=$${SESSIONS:-1000000} $(PYTHON) -m pytest tests/unit/test_trading_sessions.py --durations=3 $(ARGS)
-	@EXAMPLES=new $(PYTHON) -m pytest tests/unit --durations=3 $(ARGS)
+	@EXAMPLES=new $(PYTHON) -m pytest -n 2 tests/unit --durations=3 $(ARGS)
+	@KILLS=$${KILLS:-2000} FAULT_RUNS=$${FAULT_RUNS:-500} $(PYTHON) -m pytest -s tests/faults $(ARGS)
 
 check: .venv/.develop  ## lint, formatting, types
 	@$(PYTHON) -m ruff check .

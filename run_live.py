@@ -41,7 +41,7 @@ from adapters.replay_steps import VenueSteps
 from adapters.report import summarise
 from adapters.rest_history import RestHistory
 from adapters.session_record import SessionRecord
-from adapters.session_view import refresh_view
+from adapters.session_view import decided_span, refresh_view
 from adapters.state_keeper import StateKeeper
 from adapters.state_store import open_store
 from adapters.supervisor import Supervisor
@@ -243,6 +243,7 @@ def run_live(live: Live) -> dict[str, Any]:
         "ready_seconds": round(run.ready_at - began, 3),
         "stopped_by": run.request.carried_out or run.request.reason,
         "faults": faults.first,
+        **decided_span(live.out),
         **summarise(
             live.out,
             starting_equity=config.backtest.starting_equity,

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import msgspec
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from adapters.parts import replace_file
 from adapters.recorder import SCHEMAS, RunRecorder
 from adapters.session_log import SessionLog
 from core.errors import DataError
+from core.times import iso
 
-__all__ = ["refresh_view"]
+__all__ = ["decided_span", "refresh_view"]
 
 
 def refresh_view(folder: Path) -> bool:
@@ -57,3 +60,12 @@ def refresh_view(folder: Path) -> bool:
     for name, content in (("summary.json", summary), ("config.json", effective)):
         replace_file(folder / name, msgspec.json.format(msgspec.json.encode(content), indent=2))
     return True
+
+
+def decided_span(folder: Path) -> dict[str, str]:
+    """Return ``start`` and ``end`` of a session that reads like a run: its first and last decision; empty without one."""
+    times = pq.read_table(folder / "decisions.parquet", columns=["ts_event"])["ts_event"]
+    if len(times) == 0:
+        return {}
+    found = pc.min_max(times).as_py()
+    return {"start": iso(found["min"]), "end": iso(found["max"])}
