@@ -63,7 +63,7 @@ def refresh_view(folder: Path) -> bool:
 
 
 def decided_span(folder: Path) -> dict[str, str]:
-    """Return ``start`` and ``end`` of a session that reads like a run: its first and last decision; empty without one."""
+    """Return ``start`` and ``end`` (ISO) of a session that reads like a run: its first and last decision, if any."""
     times = pq.read_table(folder / "decisions.parquet", columns=["ts_event"])["ts_event"]
     if len(times) == 0:
         return {}
