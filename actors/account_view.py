@@ -7,12 +7,17 @@ from nautilus_trader.model import BarType, Currency, InstrumentId, PriceType, Ve
 from core.listening import asked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from core.books import Books
     from core.faults import Faults
+    from core.messages import Mark
     from core.protocols import Timekeeper
 
-__all__ = ["AccountView"]
+__all__ = ["AccountView", "Prices"]
+
+type Prices = Callable[[str], float]
+"""Last prices by instrument."""
 
 
 class AccountView:
@@ -27,6 +32,7 @@ class AccountView:
         _venue: Venue
         _currency: Currency
         _time: Timekeeper
+        _books: Books
 
     @asked
     def _now(self) -> int:
@@ -59,3 +65,14 @@ class AccountView:
         if account is None:
             raise RuntimeError(f"no account at {self._venue}")
         return float(account.balance_total(self._currency).as_double())
+
+    def _prices(self, mark: "Mark") -> Prices:
+        """Return the prices of a mark: its own close, and the others' last ones."""
+        return lambda name: mark.close if name == mark.instrument_id else self._last_close(name)
+
+    def _audited(self, ts: int) -> str:
+        """Return how our books differ from the venue's account, once a UTC day; empty where they do not.
+
+        The engine copies an account with its whole history at every look, which a decision has no time for.
+        """
+        return self._books.audit(ts, self._balance()) if self._books.due(ts) else ""

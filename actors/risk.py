@@ -1,14 +1,14 @@
 """Marks the account to market, runs the circuit breaker, and tells everybody what they must know of both."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Self
 
 from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, BarType, Currency, FundingRateUpdate, InstrumentId, Venue
 
-from actors.account_view import AccountView
+from actors.account_view import AccountView, Prices
 from actors.rows import breaker_row, equity_row, funding_row
 from core.bars import DAY_NS
 from core.books import Books
@@ -59,8 +59,6 @@ from core.trips import (
 )
 
 __all__ = ["RiskActor"]
-
-type Prices = Callable[[str], float]
 
 
 class RiskActor(AccountView, DataActor):
@@ -370,17 +368,6 @@ class RiskActor(AccountView, DataActor):
             text = f"{name} is held and {age}"
             self.publish_message(alert_topic(), Alert("breaker", "critical", text, ts))
         self._stale = found
-
-    def _prices(self, mark: Mark) -> Prices:
-        """Return the prices of a mark: its own close, and the others' last ones."""
-        return lambda name: mark.close if name == mark.instrument_id else self._last_close(name)
-
-    def _audited(self, ts: int) -> str:
-        """Return how our books differ from the venue's account, once a UTC day; empty where they do not.
-
-        The engine copies an account with its whole history at every look, which a decision has no time for.
-        """
-        return self._books.audit(ts, self._balance()) if self._books.due(ts) else ""
 
     def _record_equity(self) -> None:
         """Write the last decision mark down; further instruments' marks at one close have replaced it."""

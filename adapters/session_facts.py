@@ -11,7 +11,6 @@ from core.promotion_gate import AlertRow, BreakerRow, SessionFacts
 __all__ = ["facts_of", "session_folders"]
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_RESTS = {"accepted", "working", "ACCEPTED", "NEW"}
 
 
 def session_folders(place: Path, environment: str) -> list[Path]:
@@ -44,7 +43,7 @@ def facts_of(folder: Path) -> SessionFacts:
         match row.kind:
             case "decisions":
                 decisions.setdefault(body["instrument_id"], []).append(body["ts_event"])
-            case "orders" if body["purpose"] == "stop" and body["status"] in _RESTS:
+            case "orders" if body["purpose"] == "stop" and body["status"] == "submitted":
                 stops[body["instrument_id"]] += 1
             case "fills" if body["purpose"] == "stop" and body["client_order_id"] not in stopped:
                 stopped.add(body["client_order_id"])

@@ -40,13 +40,13 @@ from core.checkup import (
     check_size,
     exit_code,
 )
-from core.errors import AutotradeError, RefusedError, StateError
+from core.errors import ArtifactError, AutotradeError, RefusedError, StateError
 from core.features import feature_spec
 from core.gate import LEAST_SCALE
 from core.promotion_gate import Doctor
 from core.trips import STATE_KEY, state_of
 
-__all__ = ["Outside", "add_parser", "examine"]
+__all__ = ["Outside", "add_parser", "examine", "keep"]
 
 _ENVIRONMENTS = ("paper", "demo", "testnet", "mainnet")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -84,16 +84,20 @@ def _run(args: argparse.Namespace) -> int:
     checks = list(examine(config, models, _outside(config)))
     code = exit_code(checks)
     if args.env == "mainnet":
-        failed = tuple(check.name for check in checks if check.verdict in {"fail", "refuse"})
-        Records(config, make_key=True).keep_doctor(
-            "mainnet", Doctor(time.time_ns(), configs.config_hash(config), failed)
-        )
+        keep(config, checks, now_ns=time.time_ns())
     if args.json:
         content = {"environment": args.env, "exit_code": code, "checks": checks}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n")
     else:
         _print(Console(highlight=False), args.env, checks)
     return code
+
+
+def keep(config: AppConfig, checks: Sequence[Check], *, now_ns: int) -> None:
+    """Keep what was found of an environment, signed, for the gate."""
+    failed = tuple(check.name for check in checks if check.verdict in {"fail", "refuse"})
+    doctor = Doctor(now_ns, configs.config_hash(config), failed)
+    Records(config, make_key=True).keep_doctor(config.environment, doctor)
 
 
 def _outside(config: AppConfig) -> Outside:
@@ -106,7 +110,7 @@ def _outside(config: AppConfig) -> Outside:
             keys,
             timeout_seconds=limits.timeout_seconds,
             recv_window_ms=config.venue.recv_window_ms,
-            retries=2,
+            retries=0 if keys is None else 2,  # the clock is asked several times anyway
             permissions_url=limits.permissions_url,
         )
 
@@ -155,7 +159,7 @@ def _tried(name: str, look: Callable[[], Check]) -> Check:
     """Return a check; what is raised instead is its verdict."""
     try:
         return look()
-    except StateError as error:
+    except (ArtifactError, StateError) as error:
         return Check(name, "fail", str(error))
     except RefusedError as error:
         return Check(name, "refuse", str(error))

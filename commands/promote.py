@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -33,7 +34,7 @@ from core.promotion_gate import Records as GateRecords
 from core.times import iso
 from core.trips import STATE_KEY, state_of
 
-__all__ = ["add_parser"]
+__all__ = ["Proposal", "accept", "add_parser", "propose"]
 
 _HOUR_NS = 3_600_000_000_000
 _PROFILE = "default"
@@ -52,6 +53,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=_run)
 
 
+class Proposal(NamedTuple):
+    """What would be signed, the phrase that confirms it, and what differs from the testnet, by dotted path."""
+
+    promotion: MainnetPromotion
+    phrase: str
+    differing: dict[str, tuple[str, str]]
+
+
 def _run(args: argparse.Namespace) -> int:
     """Show the checklist, the limits of the first day and what differs; promote where that is wished."""
     now_ns = time.time_ns()
@@ -64,45 +73,77 @@ def _run(args: argparse.Namespace) -> int:
         if not args.acknowledge.strip():
             raise UsageError("--acknowledge: say what came of the alerts")
         records.keep_acknowledged(Acknowledged(now_ns, args.acknowledge, now_ns))
-    differing = _differing(testnet, config)
-    items = checklist(_gathered(config, testnet, models, records, len(differing), now_ns), config.promotion.limits())
-    digests = model_digests(models)
-    phrase = phrase_of(config, digests)
-    promotion = _promotion(config, digests, items, now_ns)
-    told = sys.stderr if args.json else sys.stdout
+    proposal = propose(config, testnet, models, records, now_ns=now_ns)
+    promotion = proposal.promotion
     if not args.json or args.accept:
-        _print(Console(file=told, highlight=False), promotion, differing)
+        _print(Console(file=sys.stderr if args.json else sys.stdout, highlight=False), proposal)
     place = None
     if args.accept:
-        place = _accepted(records, promotion, phrase)
+        _refuse_failed(promotion)
+        sys.stderr.write(f"Real money will be traded. To confirm, type: {proposal.phrase}\n> ")
+        sys.stderr.flush()
+        place = accept(records, proposal, sys.stdin.readline())
     if args.json:
         content = {
-            "passed": passed(items), "items": items, "config_hash": promotion.config_hash, "models": digests,
-            "differences": differing, "phrase": phrase, "first_day": _first_day(promotion),
-            "promoted": None if place is None else str(place), "expires": iso(promotion.expires_ns),
+            "passed": passed(promotion.items), "items": promotion.items, "config_hash": promotion.config_hash,
+            "models": promotion.models, "differences": proposal.differing, "phrase": proposal.phrase,
+            "first_day": _first_day(promotion), "promoted": None if place is None else str(place),
+            "expires": iso(promotion.expires_ns),
         }  # fmt: skip
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n")
     elif place is not None:
         Console(highlight=False).print(f"promoted until {iso(promotion.expires_ns)}: {place}", soft_wrap=True)
-    return 0 if passed(items) else 1
+    return 0 if passed(promotion.items) else 1
 
 
-def _accepted(records: Records, promotion: MainnetPromotion, phrase: str) -> Path:
-    """Ask for the phrase and put a promotion in force.
+def propose(
+    config: AppConfig, testnet: AppConfig, models: Sequence[Path], records: Records, *, now_ns: int
+) -> Proposal:
+    """Return what would be promoted, with the checklist as it stands.
+
+    Parameters
+    ----------
+    config, testnet : AppConfig
+        Of mainnet and of the testnet.
+    models : Sequence[Path]
+        Artifacts that are to trade.
+    records : Records
+        Signed ones of this machine.
+    now_ns : int
+        The time now, ns.
+
+    Raises
+    ------
+    ArtifactError
+        Where there is no such artifact.
+    RefusedError
+        Where a signed record was changed.
+    """
+    differing = _differing(testnet, config)
+    found = _gathered(config, testnet, models, records, len(differing), now_ns)
+    digests = model_digests(models)
+    promotion = _promotion(config, digests, checklist(found, config.promotion.limits()), now_ns)
+    return Proposal(promotion, phrase_of(config, digests), differing)
+
+
+def accept(records: Records, proposal: Proposal, typed: str) -> Path:
+    """Put a promotion in force, if that is what was typed; return its place.
 
     Raises
     ------
     RefusedError
         Where an item failed, or another phrase was typed.
     """
+    _refuse_failed(proposal.promotion)
+    if typed.strip() != proposal.phrase:
+        raise RefusedError("not promoted: what was typed is not the phrase; nothing has changed")
+    return records.keep_promotion(proposal.promotion)
+
+
+def _refuse_failed(promotion: MainnetPromotion) -> None:
     failed = [item.name for item in promotion.items if not item.passed]
     if failed:
         raise RefusedError(f"not promoted: {len(failed)} items fail: {', '.join(failed)}")
-    sys.stderr.write(f"Real money will be traded. To confirm, type: {phrase}\n> ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != phrase:
-        raise RefusedError("not promoted: what was typed is not the phrase; nothing has changed")
-    return records.keep_promotion(promotion)
 
 
 def _gathered(
@@ -186,8 +227,9 @@ def _first_day(promotion: MainnetPromotion) -> dict[str, float]:
     }
 
 
-def _print(console: Console, promotion: MainnetPromotion, differing: dict[str, tuple[str, str]]) -> None:
+def _print(console: Console, proposal: Proposal) -> None:
     """Print the checklist and all that is confirmed with it."""
+    promotion = proposal.promotion
     console.width = max(console.width, 120)
     failed = sum(not item.passed for item in promotion.items)
     table = Table("", "what", "found", "limit", title="From the testnet to real money", title_justify="left")
@@ -195,7 +237,7 @@ def _print(console: Console, promotion: MainnetPromotion, differing: dict[str, t
         table.add_row("ok" if item.passed else "FAIL", item.name, item.found, item.limit)
     console.print(table)
     changes = Table("setting", "testnet", "mainnet", title="What differs on mainnet", title_justify="left")
-    for path, (was, now) in differing.items():
+    for path, (was, now) in proposal.differing.items():
         changes.add_row(path, was, now)
     console.print(changes)
     hours = promotion.first_day_ns / _HOUR_NS

@@ -73,7 +73,7 @@ class ParityOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SessionFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a recorded session shows.
 
-    ``models`` hashes of all that began in it; ``decisions`` times (ns) by instrument; ``stops`` that the venue took and
+    ``models`` hashes of all that began in it; ``decisions`` times (ns) by instrument; ``stops`` that were sent and
     ``stops_filled`` by instrument; ``stand_in``: it was not the venue itself.
     """
 
@@ -166,7 +166,7 @@ def counts(session: SessionFacts, models: frozenset[str]) -> bool:
 
 
 def _days(records: Records, counted: Sequence[SessionFacts], limits: GateLimits) -> Item:
-    days = {ts // DAY_NS for one in counted for times in one.decisions.values() for ts in times}
+    days = {(ts - 1) // DAY_NS for one in counted for times in one.decisions.values() for ts in times}
     left_out = len(records.sessions) - len(counted)
     more = f"; {left_out} sessions do not count (other models or environment, or a stand-in)" if left_out else ""
     return Item(
@@ -251,12 +251,12 @@ def _drill(records: Records, counted: Sequence[SessionFacts], limits: GateLimits
 
 
 def _stop(instrument: str, counted: Sequence[SessionFacts], limits: GateLimits) -> Item:
-    rested = sum(one.stops.get(instrument, 0) for one in counted)
+    sent = sum(one.stops.get(instrument, 0) for one in counted)
     filled = sum(one.stops_filled.get(instrument, 0) for one in counted)
     return Item(
         f"protective stop of {instrument}",
         passed=filled >= limits.stops,
-        found=f"{filled} were triggered and filled, {rested} rested at the venue",
+        found=f"{filled} of {sent} that were sent to the venue were triggered and filled",
         limit=f"at least {limits.stops} filled",
         advice="trade this instrument on the testnet until a stop has closed a position",
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -33,10 +34,10 @@ class WireAccount:
         By path: functions that are asked first, each once, and may answer in its place.
     """
 
-    def __init__(self, *, key: str = KEY, verify: Callable[[str, str], bool] | None = None) -> None:
-        self.key = key
+    def __init__(self, *, verify: Callable[[str, str], bool] | None = None, real_time: bool = False) -> None:
+        self.key = KEY
         self.verify = verify or _hmac_fits
-        self.now_ms = NOW_MS
+        self.real_time = real_time
         self.hedge = False
         self.restrictions: dict[str, Any] = {
             "ipRestrict": True, "createTime": 1_698_645_219_000, "enableReading": True, "enableFutures": True,
@@ -55,6 +56,7 @@ class WireAccount:
         self.faults: dict[str, list[Callable[[httpx.Request], httpx.Response | None]]] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.now_ms = time.time_ns() // 1_000_000 if self.real_time else NOW_MS
         path = request.url.path
         query = request.url.query.decode()
         params = dict(parse_qsl(query))
