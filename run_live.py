@@ -148,7 +148,10 @@ def run_live(live: Live) -> dict[str, Any]:
         if live.keys is not None:
             told = config.doctor.permissions_url
             with BinanceAccount(config.venue.http_url, live.keys, retries=1, permissions_url=told) as account:
-                account.account()  # a key that is not taken is told in one line, not by a node that never connects
+                try:
+                    account.account()  # a key that is not taken is told in one line, not by a node that never connects
+                except UsageError as error:
+                    raise AutotradeError(str(error)) from None
                 refuse_rights(account.permissions(), config.environment)
         catalog = Path(config.catalog.path) if config.venue.environment == "live" and live.replay is None else None
         warm_up = WarmUp(rest, catalog, store, live.replay.market_ns if live.replay is not None else time.time_ns())

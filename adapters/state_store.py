@@ -8,23 +8,21 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
-
-import redis
 
 from core.errors import StateError
 from core.protocols import StateStore
 
-__all__ = ["FileStateStore", "MemoryStateStore", "RedisStateStore", "open_store"]
+__all__ = ["FileStateStore", "MemoryStateStore", "checked_key", "open_store", "opened", "sealed"]
 
 _MAGIC = b"autotrade-state-1"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_TIMEOUT_SECONDS = 2.0
 
 
 def open_store(place: str, environment: str) -> StateStore:
     """Return the store of an environment: ``place`` is a directory, or a URL of Redis."""
     if "://" in place:
+        from adapters.redis_store import RedisStateStore  # noqa: PLC0415 - a quarter of a second, for few
+
         return RedisStateStore(place, prefix=f"autotrade:{environment}:")
     return FileStateStore(Path(place) / environment)
 
@@ -59,7 +57,7 @@ class FileStateStore:
             return None
         except OSError as error:
             raise StateError(f"{path}: {error.strerror or error}; the state of the last run is not known") from error
-        return _opened(kept, str(path))
+        return opened(kept, str(path))
 
     def save(self, key: str, value: bytes) -> None:
         """Replace the value of a key.
@@ -74,7 +72,7 @@ class FileStateStore:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
-                file.write(_sealed(value))
+                file.write(sealed(value))
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
@@ -92,63 +90,7 @@ class FileStateStore:
 
     def _path(self, key: str) -> Path:
         """Return the file of a key."""
-        return self._directory / f"{_checked(key)}.state"
-
-
-class RedisStateStore:
-    """Keeps each key in a Redis server that writes to its disk before it answers (`core.protocols.StateStore`).
-
-    Parameters
-    ----------
-    url : str
-        ``redis://[user:password@]host:port/db``; user and password are never shown.
-    prefix : str
-        Put before every key.
-
-    Raises
-    ------
-    StateError
-        Where the server does not answer, or would forget what it was told when it crashes.
-    """
-
-    def __init__(self, url: str, *, prefix: str = "autotrade:") -> None:
-        parts = urlsplit(url)
-        self._name = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
-        self._prefix = prefix
-        try:
-            self._client = redis.Redis.from_url(
-                url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
-            )
-            found = {name: self._client.config_get(name).get(name) for name in ("appendonly", "appendfsync")}
-        except (redis.RedisError, OSError, ValueError) as error:
-            raise StateError(f"{self._name}: {_said(error)}; start the server, or keep the state in a file") from None
-        if found != {"appendonly": "yes", "appendfsync": "always"}:
-            raise StateError(
-                f"{self._name}: appendonly is {found['appendonly']} and appendfsync {found['appendfsync']}: a crash of "
-                "the server would forget the breaker; set them to yes and always"
-            )
-
-    def __repr__(self) -> str:
-        return f"RedisStateStore({self._name})"
-
-    def load(self, key: str) -> bytes | None:
-        """Return the value of a key, None where there is none; errors as `FileStateStore.load`."""
-        try:
-            kept = self._client.get(self._prefix + _checked(key))
-        except (redis.RedisError, OSError) as error:
-            raise StateError(f"{self._name}: {_said(error)}; the state of the last run is not known") from None
-        return None if kept is None else _opened(kept if isinstance(kept, bytes) else kept.encode(), self._name)
-
-    def save(self, key: str, value: bytes) -> None:
-        """Replace the value of a key; errors as `FileStateStore.save`."""
-        try:
-            self._client.set(self._prefix + _checked(key), _sealed(value))
-        except (redis.RedisError, OSError) as error:
-            raise StateError(f"{self._name}: {_said(error)}; the state cannot be kept") from None
-
-    def put(self, key: str, value: bytes) -> None:
-        """Replace the value of a key; this store knows no later."""
-        self.save(key, value)
+        return self._directory / f"{checked_key(key)}.state"
 
 
 class MemoryStateStore:
@@ -159,23 +101,23 @@ class MemoryStateStore:
 
     def load(self, key: str) -> bytes | None:
         """Return the value of a key, None where there is none."""
-        return self._values.get(_checked(key))
+        return self._values.get(checked_key(key))
 
     def save(self, key: str, value: bytes) -> None:
         """Replace the value of a key."""
-        self._values[_checked(key)] = bytes(value)
+        self._values[checked_key(key)] = bytes(value)
 
     def put(self, key: str, value: bytes) -> None:
         """Replace the value of a key; this store knows no later."""
         self.save(key, value)
 
 
-def _sealed(value: bytes) -> bytes:
+def sealed(value: bytes) -> bytes:
     """Return a value with the line that vouches for it."""
     return b" ".join((_MAGIC, hashlib.sha256(value).hexdigest().encode())) + b"\n" + value
 
 
-def _opened(kept: bytes, place: str) -> bytes:
+def opened(kept: bytes, place: str) -> bytes:
     """Return the value that was sealed, or refuse it."""
     head, newline, value = kept.partition(b"\n")
     magic, _, told = head.partition(b" ")
@@ -190,15 +132,8 @@ def _opened(kept: bytes, place: str) -> bytes:
     return value
 
 
-def _checked(key: str) -> str:
+def checked_key(key: str) -> str:
     """Return a key that is one."""
     if _KEY.fullmatch(key) is None:
         raise ValueError(f"{key!r} is no key; use letters, digits, dots, dashes")
     return key
-
-
-def _said(error: Exception) -> str:
-    """Return what kind of error it was; its text may hold the password."""
-    if isinstance(error, redis.AuthenticationError):
-        return "user or password is refused"
-    return f"no answer ({type(error).__name__})"

