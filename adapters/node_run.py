@@ -50,7 +50,7 @@ class NodeRun:
         Raises
         ------
         AutotradeError
-            Where it did not come up.
+            Where it did not come up, or ended by itself.
         """
         with self._deadline(), _signals(self._signalled), _collecting_here():
             asyncio.run(self._until_stopped())
@@ -60,6 +60,10 @@ class NodeRun:
             raise AutotradeError(
                 f"the node did not come up within {self._connect_seconds:g} s: the venue answers, but not all of its "
                 "streams and questions; try `autotrade doctor`"
+            )
+        if not (self.request.carried_out or self.request.reason):
+            raise AutotradeError(
+                "the node has ended and nobody wished it: see what the engine printed, and start again"
             )
 
     def started(self) -> None:
