@@ -8,6 +8,7 @@ from core.listening import asked
 
 if TYPE_CHECKING:
     from core.faults import Faults
+    from core.messages import ClosedBar
     from core.protocols import Timekeeper
 
 __all__ = ["AccountView"]
@@ -22,6 +23,7 @@ class AccountView:
         cache: Any
         _bar_types: dict[str, BarType]
         _closes: dict[str, float]
+        _taken: dict[str, ClosedBar]
         _venue: Venue
         _currency: Currency
         _time: Timekeeper
@@ -39,6 +41,9 @@ class AccountView:
 
     @asked
     def _last_close(self, instrument: str) -> float:
+        """Return the close of the last bar: of one that was taken at the door, where somebody stands there."""
+        if instrument in self._taken:
+            return self._taken[instrument].close
         bar = self.cache.bar(self._bar_types[instrument])
         if bar is not None:
             return float(bar.close.as_double())
@@ -48,6 +53,8 @@ class AccountView:
 
     @asked
     def _last_seen(self, instrument: str) -> int:
+        if instrument in self._taken:
+            return self._taken[instrument].ts_close
         bar = self.cache.bar(self._bar_types[instrument])
         return 0 if bar is None else int(bar.ts_event)
 

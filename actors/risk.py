@@ -17,6 +17,7 @@ from core.errors import StateError
 from core.faults import Faults, guarded, recorded
 from core.messages import (
     Alert,
+    ClosedBar,
     Evaluated,
     Flatten,
     FundingSettled,
@@ -27,6 +28,7 @@ from core.messages import (
     Severity,
     Trip,
     alert_topic,
+    bar_topic,
     evaluated_topic,
     flatten_topic,
     funding_topic,
@@ -114,6 +116,7 @@ class RiskActor(AccountView, DataActor):
     ) -> None:
         self.faults = faults
         self._closes = closes
+        self._taken: dict[str, ClosedBar] = {}
         self._time = time or EngineTime()
         self._bar_types = {instrument: BarType.from_str(name) for instrument, name in bar_types.items()}
         self._books = Books(lots)
@@ -141,6 +144,7 @@ class RiskActor(AccountView, DataActor):
         self.subscribe_topic(outcome_topic(), self._on_outcome)
         for instrument in self._bar_types:
             self.subscribe_funding_rates(InstrumentId.from_str(instrument))
+            self.subscribe_topic(bar_topic(instrument), self._on_closed_bar)
             self.subscribe_topic(funding_topic(instrument), self._on_settled)
             self.subscribe_topic(position_topic(instrument), self._on_position)
         self._take_requests(self._now())
@@ -171,6 +175,12 @@ class RiskActor(AccountView, DataActor):
             return
         rate, price = float(funding_rate.rate), self._middle(instrument)
         self._fund(FundingSettled(instrument, funding_rate.ts_event, rate, price))
+
+    @recorded
+    def _on_closed_bar(self, message: object) -> None:
+        """Keep what was taken at the door: the engine's cache has what was refused there, too."""
+        if isinstance(message, ClosedBar):
+            self._taken[message.instrument_id] = message
 
     @recorded
     def _on_settled(self, message: object) -> None:

@@ -120,10 +120,13 @@ class _Life:
             self.until(self.held)
         begun_ns = self.rest["minute_ms"] * 1_000_000
         struck = time.monotonic()
-        rules = [rule for fault in faults for rule in fault.rules]
+        lasting = [{"seconds": fault.seconds} if fault.seconds else {} for fault in faults]
+        rules = [{**rule, **more} for fault, more in zip(faults, lasting, strict=True) for rule in fault.rules]
         numbers = [self.control.fault(**rule) for rule in rules]
         done = sum(self.act(act) for fault in faults for act in fault.acts)
         counted = {number: rule["count"] for number, rule in zip(numbers, rules, strict=True) if "count" in rule}
+        if done:
+            self.settle()
         ends = time.monotonic() + max(fault.seconds for fault in faults)
         self.step()
         self.until(lambda: time.monotonic() >= ends and self.struck(counted))
@@ -144,6 +147,12 @@ class _Life:
             wrong.append("the fault never struck")
         span = (begun_ns, self.rest["minute_ms"] * 1_000_000)
         return Injected(tuple(names), max(hits, 1), time.monotonic() - healed, bars, healed - struck, tuple(wrong), span)
+
+    def settle(self) -> None:
+        """Give it time to deal with what was done at the venue, before the market jumps to the next bar."""
+        ends = time.monotonic() + 3.0
+        while self.open_questions() and time.monotonic() < ends:
+            time.sleep(0.01)
 
     def act(self, act: Mapping[str, Any]) -> int:
         """Do something at the venue at once; return how often."""
