@@ -98,7 +98,9 @@ FAULTS: Mapping[str, Fault] = {
     "kline missing": Fault(_once("kline_missing", BAR, 2)),
     "kline duplicated": Fault(_once("kline_duplicate", BAR)),
     "kline out of order": Fault(_once("kline_out_of_order", BAR)),
-    "kline of zero, by REST too": Fault(_once("kline_zero", BAR) + _while("kline_zero", KLINES), seconds=2.0, holding=True),
+    "kline of zero, by REST too": Fault(
+        _once("kline_zero", BAR) + _while("kline_zero", KLINES), seconds=2.0, holding=True
+    ),
     "kline missing, by REST too": Fault(_once("kline_missing", BAR) + _while("kline_missing", KLINES), seconds=2.0),
     # the account and the clock
     "clock 3 s off": Fault(_while("skew", {}, skew_ms=3_000), seconds=3.0, alerts=True),

@@ -58,7 +58,8 @@ def table(found: list[Injected]) -> str:
     for name in (*FAULTS, *sorted(set(rows) - set(FAULTS))):
         if some := rows.get(name):
             survived = sum(not one.wrong for one in some)
-            hits, worst, bars = sum(one.hits for one in some), max(o.seconds for o in some), max(o.bars for o in some)
+            hits, bars = sum(one.hits for one in some), max(one.bars for one in some)
+            worst = max(one.seconds for one in some)
             lines.append(f"{name:45}{len(some):>9}{hits:>6}{survived:>9}{worst:>9.1f}{bars:>7}")
     return "\n".join(lines)
 
