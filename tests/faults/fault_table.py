@@ -107,6 +107,9 @@ FAULTS: Mapping[str, Fault] = {
     "clock 8 s off": Fault(_while("skew", {}, skew_ms=-8_000), seconds=3.0, alerts=True),
     "listen key expires": Fault(acts=({"do": "expire_listen_keys"},)),
     "stop cancelled by the exchange": Fault(acts=({"do": "cancel", "what": "algos"},), holding=True, alerts=True),
+    "stop cancelled by the exchange, unheard": Fault(
+        _once("suppress", ALGO), ({"do": "cancel", "what": "algos"},), halts=True, holding=True
+    ),  # it is replaced; but the engine counts the dead one on, and the breaker halts for stops that rest without need
     "liquidation": Fault(acts=({"do": "liquidate", "symbol": "BTCUSDT"},), holding=True, halts=True, alerts=True),
 }
 """By name. That an entry is cancelled by the exchange is among the tests of orders: ours are market orders here."""

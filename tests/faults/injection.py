@@ -41,7 +41,7 @@ QUICK = {
 }
 """A node that waits less, so that many faults fit into a minute."""
 WORLD = {"symbols": ("BTCUSDT",), "start": "2024-01-05T00:00:00Z"}
-TRADE_BARS = 400
+TRADE_BARS = 1_500
 """Bars in which what a fault waits for (an order, a position) must come."""
 RIGHTLY = {"order_errors", "latency"}
 """What a breaker reduces for, for an hour: faults of many weeks come within minutes here."""
@@ -121,6 +121,8 @@ class _Life:
         faults = [FAULTS[name] for name in names]
         if any(fault.holding for fault in faults):
             self.until(self.held)
+            if not self.held():
+                raise _EndedError("no position came under which to begin")
         begun_ns = self.rest["minute_ms"] * 1_000_000
         struck = time.monotonic()
         lasting = [{"seconds": fault.seconds} if fault.seconds else {} for fault in faults]

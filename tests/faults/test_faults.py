@@ -21,7 +21,7 @@ from injection import Injected, faulted
 from networks import artifact, random_network
 from nodes import Zygote
 
-RUNS = int(os.environ.get("FAULT_RUNS", "12"))
+RUNS = int(os.environ.get("FAULT_RUNS", "6"))
 LANES = 4
 MIXED = [name for name, fault in FAULTS.items() if not fault.halts]
 
@@ -43,8 +43,8 @@ def injected(zygote, folder: Path, courses: list[tuple[str, ...]], seed: int) ->
     """Share the courses out among nodes that run at the same time."""
     models = [artifact(folder / "m1", random_network(3, hidden=(16, 16)))]
     with ThreadPoolExecutor(LANES) as pool:
-        lanes = [pool.submit(faulted, zygote, folder / f"lane-{lane}", models, courses[lane::LANES], seed + 1_000 * lane)
-                 for lane in range(LANES)]  # fmt: skip
+        shares = [(folder / f"lane-{lane}", models, courses[lane::LANES], seed + 1_000 * lane) for lane in range(LANES)]
+        lanes = [pool.submit(faulted, zygote, *share) for share in shares]
         return [one for lane in lanes for one in lane.result()]
 
 
