@@ -7,11 +7,11 @@ from nautilus_trader.model import BarType, Currency, InstrumentId, PriceType, Ve
 from core.listening import asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from core.books import Books
     from core.faults import Faults
-    from core.messages import Mark
+    from core.messages import ClosedBar, Mark
     from core.protocols import Timekeeper
 
 __all__ = ["AccountView", "Prices"]
@@ -28,7 +28,8 @@ class AccountView:
         clock: Any
         cache: Any
         _bar_types: dict[str, BarType]
-        _closes: Mapping[str, float]
+        _closes: dict[str, float]
+        _taken: dict[str, ClosedBar]
         _venue: Venue
         _currency: Currency
         _time: Timekeeper
@@ -47,6 +48,9 @@ class AccountView:
 
     @asked
     def _last_close(self, instrument: str) -> float:
+        """Return the close of the last bar: of one that was taken at the door, where somebody stands there."""
+        if instrument in self._taken:
+            return self._taken[instrument].close
         bar = self.cache.bar(self._bar_types[instrument])
         if bar is not None:
             return float(bar.close.as_double())
@@ -56,6 +60,8 @@ class AccountView:
 
     @asked
     def _last_seen(self, instrument: str) -> int:
+        if instrument in self._taken:
+            return self._taken[instrument].ts_close
         bar = self.cache.bar(self._bar_types[instrument])
         return 0 if bar is None else int(bar.ts_event)
 

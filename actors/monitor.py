@@ -15,6 +15,7 @@ from core.faults import Faults, recorded
 from core.invariants import Limits, Violation, violations
 from core.messages import (
     Alert,
+    ClosedBar,
     Evaluated,
     Freeze,
     OrderOutcome,
@@ -22,6 +23,7 @@ from core.messages import (
     RiskState,
     Trip,
     alert_topic,
+    bar_topic,
     evaluated_topic,
     freeze_topic,
     outcome_topic,
@@ -111,6 +113,7 @@ class Monitor(DataActor):
         self._sizes = {name: float(one.lot) for name, one in params.instruments.items()}
         self._watches = {name: Watch(name, params.limits) for name in params.instruments}
         self._positions = dict.fromkeys(params.instruments, _NOBODY)
+        self._closes: dict[str, float] = {}
         self._risk: RiskState | None = None
         self._started_ns = self._evaluated_ns = 0
         self._standing: dict[str, set[str]] = {name: set() for name in params.instruments}
@@ -132,6 +135,7 @@ class Monitor(DataActor):
         self.subscribe_topic(alert_topic(), self._on_alert)
         self.subscribe_topic(mode_topic(), self._on_mode)
         for name in self._ids:
+            self.subscribe_topic(bar_topic(name), self._on_closed_bar)
             self.subscribe_topic(position_topic(name), self._on_position)
             self.subscribe_topic(word_topic(name), self._on_word)
         self._time.every(self.clock, "invariants", self._params.check_interval_ns, self._on_timer)
@@ -151,6 +155,12 @@ class Monitor(DataActor):
     def _on_evaluated(self, message: object) -> None:
         if isinstance(message, Evaluated):
             self._evaluated_ns = message.ts_event
+
+    @recorded
+    def _on_closed_bar(self, message: object) -> None:
+        """Keep the close of what was taken at the door: the engine's cache has what was refused there, too."""
+        if isinstance(message, ClosedBar):
+            self._closes[message.instrument_id] = message.close
 
     @recorded
     def _on_position(self, message: object) -> None:
@@ -300,7 +310,8 @@ class Monitor(DataActor):
         for name, position in self._positions.items():
             if position.committed_lots != 0:
                 bar = self.cache.bar(self._bar_types[name])
-                total += position.committed_lots * self._sizes[name] * (bar.close.as_double() if bar else nan)
+                close = self._closes.get(name, bar.close.as_double() if bar else nan)
+                total += position.committed_lots * self._sizes[name] * close
         return total
 
     def _decision_age(self, name: str, now: int) -> float:

@@ -80,6 +80,7 @@ class Pacer(DataActor):
         self._waited_for = ReplayStep(0, done=False)
         self._since_ns = 0
         self._quiet = 0
+        self._given_up: set[str] = set()
         self._over = False
 
     @recorded
@@ -124,10 +125,23 @@ class Pacer(DataActor):
         here = all(close_ns >= self._waited_for.close_ns for close_ns in self._closes.values())
         if not here and waited_ns < self._params.bar_wait_ns:
             return
-        resting = self.cache.orders_inflight_count() == 0 and self._at_rest()
+        resting = self._at_rest() and self._answered(waited_ns)
         self._quiet = self._quiet + 1 if resting else 0
         if self._quiet >= 2 or waited_ns > self._params.order_wait_ns:
             self._go_on()
+
+    def _answered(self, waited_ns: int) -> bool:
+        """Whether the engine waits for no answer but such as were waited for long enough, once.
+
+        What the venue never took, as its owner found out by asking, stays in flight for the engine.
+        """
+        if self.cache.orders_inflight_count() == 0:
+            return True
+        waiting = {str(order.client_order_id) for order in self.cache.orders_inflight()} - self._given_up
+        if waiting and waited_ns < self._params.bar_wait_ns:
+            return False
+        self._given_up |= waiting
+        return True
 
     def _go_on(self) -> None:
         self._quiet = 0

@@ -20,6 +20,7 @@ from core.messages import (
     Alert,
     Answered,
     Asked,
+    ClosedBar,
     Evaluated,
     Flatten,
     FundingSettled,
@@ -32,6 +33,7 @@ from core.messages import (
     alert_topic,
     answered_topic,
     asked_topic,
+    bar_topic,
     evaluated_topic,
     flatten_topic,
     funding_topic,
@@ -115,6 +117,7 @@ class RiskActor(AccountView, DataActor):
     ) -> None:
         self.faults = faults
         self._closes = dict(closes)
+        self._taken: dict[str, ClosedBar] = {}
         self._time = time or EngineTime()
         self._bar_types = {instrument: BarType.from_str(name) for instrument, name in bar_types.items()}
         self._books = Books(lots)
@@ -143,6 +146,7 @@ class RiskActor(AccountView, DataActor):
         self.subscribe_topic(outcome_topic(), self._on_outcome)
         for instrument in self._bar_types:
             self.subscribe_funding_rates(InstrumentId.from_str(instrument))
+            self.subscribe_topic(bar_topic(instrument), self._on_closed_bar)
             self.subscribe_topic(funding_topic(instrument), self._on_settled)
             self.subscribe_topic(position_topic(instrument), self._on_position)
         self._take_requests(self._now())
@@ -175,6 +179,12 @@ class RiskActor(AccountView, DataActor):
         if funding_rate.next_funding_ns is None and instrument in self._books.held():
             rate, price = float(funding_rate.rate), self._middle(instrument)
             self._fund(FundingSettled(instrument, funding_rate.ts_event, rate, price))
+
+    @recorded
+    def _on_closed_bar(self, message: object) -> None:
+        """Keep what was taken at the door: the engine's cache has what was refused there, too."""
+        if isinstance(message, ClosedBar):
+            self._taken[message.instrument_id] = message
 
     @recorded
     def _on_settled(self, message: object) -> None:

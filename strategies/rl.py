@@ -140,7 +140,8 @@ class RLStrategy(Carrier):
     def _take_position(self, lots: int, entry_price: float, now_ns: int) -> None:
         """Take the venue's position where it was wanted, or differs again and again though no answer is due.
 
-        At first the fate of every order is asked for: what filled unheard is booked as what it was.
+        At first the fate of every order is asked for: what filled unheard is booked as what it was. It is asked for
+        as long as anything is held, too: a stop that has ended unheard protects nothing.
         """
         if self._reconciling and self.trader.position.lots != self._asked_lots:
             self._reconcile()  # what came meanwhile may not be in it: asked again
@@ -151,7 +152,7 @@ class RLStrategy(Carrier):
         if self._reconciling or self._differed > _MOST_DIFFERENCES:
             self._reconciling, self._differed = False, 0
             self._carry_out(self.trader.on_position(lots, entry_price, now_ns))
-        elif self._differed == 1 and self._venue is not None:
+        elif self._venue is not None and (self._differed == 1 or (lots != 0 and orders.wake_ns() == 0)):
             for order_id in orders.live:
                 self._venue.ask_order(self._name, order_id)
 

@@ -1,0 +1,283 @@
+"""Puts faults into a node's way while it trades, takes them away, and waits until it is what the venue is."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fault_table import FAULTS
+from nodes import ENGINE_MARK, Trial, Zygote, trial
+
+from adapters.session_log import SessionLog
+from adapters.state_store import FileStateStore
+from core.causes import BreakerState
+from core.order_states import OrderState
+from core.trips import state_of
+from venue.control_client import ControlError
+
+__all__ = ["Injected", "faulted"]
+
+QUICK = {
+    "orders.submit_timeout_seconds": "1.0",
+    "orders.retry_seconds": "0.2",
+    "orders.max_retry_seconds": "1.0",
+    "orders.unprotected_seconds": "6.0",
+    "live.check_seconds": "0.2",
+    "live.bar_late_seconds": "1.0",
+    "live.cut_seconds": "3.0",
+    "live.position_seconds": "2.0",
+    "live.rest_seconds": "2.0",
+    "live.weight_per_minute": "100000",
+    "live.clock_minutes": "0.01",
+    "live.clock_samples": "1",
+    "venue.backfill_seconds": "3.0",
+    "venue.inflight_check_seconds": "0.5",
+    "venue.inflight_seconds": "0.5",
+    "venue.open_check_seconds": "1.0",
+}
+"""A node that waits less, so that many faults fit into a minute."""
+WORLD = {"symbols": ("BTCUSDT",), "start": "2024-01-05T00:00:00Z"}
+TRADE_BARS = 1_500
+"""Bars in which what a fault waits for (an order, a position) must come."""
+RIGHTLY = {"order_errors", "latency"}
+"""What a breaker reduces for, for an hour: faults of many weeks come within minutes here."""
+RECOVERY_SECONDS = 40.0
+RECOVERY_BARS = 4_000
+_LOCK = threading.Lock()
+
+
+class Injected(NamedTuple):
+    """What came of one or several faults at once: how often they hit, seconds and bars to recover, what is wrong."""
+
+    names: tuple[str, ...]
+    hits: int
+    seconds: float
+    bars: int
+    struck: float
+    wrong: tuple[str, ...]
+    span: tuple[int, int] = (0, 0)
+
+
+class _EndedError(Exception):
+    """The node has ended."""
+
+
+class _Life:
+    """One node on one venue."""
+
+    def __init__(self, node: Trial, folder: Path) -> None:
+        self.node, self.control, self.folder = node, node.venue.control, folder
+        self.rest: dict[str, Any] = {}
+
+    def step(self, bars: int = 1) -> None:
+        """Let it go on, and wait until it rests again."""
+        for _ in range(bars):
+            self.control.go()
+            self.hold()
+
+    def hold(self) -> None:
+        """Wait until it rests."""
+        for _ in range(9):
+            try:
+                self.rest = self.control.rest(timeout=10.0)
+            except ControlError:
+                self.look()
+            else:
+                return
+        raise _EndedError("it has not come to rest for 90 s")
+
+    def look(self) -> None:
+        """Notice that it has ended."""
+        with _LOCK:
+            code = self.node.ended(0.01)
+        if code is not None:
+            raise _EndedError(f"it ended with {code}: {self.node.log.read_text()[-600:]}")
+
+    def held(self) -> bool:
+        """Whether there is a position, under a stop."""
+        account = self.control.state()["account"]
+        return any(float(each["positionAmt"]) for each in account["positions"]) and bool(account["algos"])
+
+    def breaker(self) -> BreakerState:
+        """Return what the node keeps of its breaker."""
+        return state_of(FileStateStore(self.folder / "state" / "testnet").load("breaker"))
+
+    def open_questions(self) -> list[str]:
+        """Return what keeps it from being whole."""
+        found = self.node.differences()
+        trader = self.node.trader()
+        if trader is not None:
+            found += [f"frozen by {source}: {reason}" for source, reason in trader.freezes.items()]
+            doubtful = (order for order in trader.orders.live if order.state is OrderState.UNKNOWN)
+            found += [f"{order.order_id} is unknown" for order in doubtful]
+        return found
+
+    def inject(self, names: Sequence[str]) -> Injected:
+        """Strike, heal, wait; the node is at rest before and after."""
+        faults = [FAULTS[name] for name in names]
+        if any(fault.holding for fault in faults):
+            self.until(self.held)
+            if not self.held():
+                raise _EndedError("no position came under which to begin")
+        begun_ns = self.rest["minute_ms"] * 1_000_000
+        struck = time.monotonic()
+        lasting = [{"seconds": fault.seconds} if fault.seconds else {} for fault in faults]
+        rules = [{**rule, **more} for fault, more in zip(faults, lasting, strict=True) for rule in fault.rules]
+        numbers = [self.control.fault(**rule) for rule in rules]
+        done = sum(self.act(act) for fault in faults for act in fault.acts)
+        counted = {number: rule["count"] for number, rule in zip(numbers, rules, strict=True) if "count" in rule}
+        if done:
+            self.settle()
+        ends = time.monotonic() + max(fault.seconds for fault in faults)
+        self.step()
+        self.until(lambda: time.monotonic() >= ends and self.struck(counted))
+        hits = done + sum(row["hits"] for row in self.control.faults())
+        skewed = any(rule["kind"] == "skew" for rule in rules)
+        self.control.heal()
+        healed, bars, calm = time.monotonic(), 0, 0
+        questions: list[str] = []
+        while calm < 2:
+            self.step()
+            bars += 1
+            questions = self.open_questions()
+            calm = 0 if questions else calm + 1
+            if bars > RECOVERY_BARS or time.monotonic() - healed > RECOVERY_SECONDS:
+                break
+        wrong = [f"after {bars} bars: {each}" for each in questions]
+        if hits == 0 and not skewed:
+            wrong.append("the fault never struck")
+        span = (begun_ns, self.rest["minute_ms"] * 1_000_000)
+        return Injected(
+            tuple(names), max(hits, 1), time.monotonic() - healed, bars, healed - struck, tuple(wrong), span
+        )
+
+    def settle(self) -> None:
+        """Give it time to deal with what was done at the venue, before the market jumps to the next bar."""
+        ends = time.monotonic() + 3.0
+        while self.open_questions() and time.monotonic() < ends:
+            time.sleep(0.01)
+
+    def act(self, act: Mapping[str, Any]) -> int:
+        """Do something at the venue at once; return how often."""
+        if act["do"] != "cancel":
+            return max(1, self.control.act(**act))
+        rows = self.control.state()["account"]["algos"]
+        return sum(self.control.act("cancel", client_order_id=row["clientAlgoId"]) for row in rows)
+
+    def struck(self, counted: Mapping[int, int]) -> bool:
+        """Whether every rule that counts has hit so often."""
+        return all(row["hits"] >= counted.get(row["id"], 0) for row in self.control.faults())
+
+    def until(self, wanted: Any) -> None:
+        """Let it trade until something is so, or for long enough."""
+        for _ in range(TRADE_BARS):
+            if wanted():
+                return
+            self.step()
+
+
+def faulted(
+    zygote: Zygote, folder: Path, models: list[Path], courses: Iterable[Sequence[str]], seed: int
+) -> list[Injected]:
+    """Put faults in a node's way, several at once and one course after the other; return what came of each.
+
+    A node that ended, or that a breaker has halted, is followed by a fresh one on a fresh venue.
+    """
+    waiting, found = list(courses), []
+    while waiting:
+        seed += 1
+        place = folder / f"life-{seed}"
+        place.mkdir(parents=True)
+        with trial(zygote, place, models, QUICK, walk=seed, **WORLD) as node:
+            found += _lived(_Life(node, place), waiting)
+    return found
+
+
+def _lived(life: _Life, waiting: list[Sequence[str]]) -> list[Injected]:
+    """Spend one node on as many courses as it lives for; then look at all that it wrote."""
+    found: list[Injected] = []
+    with _LOCK:
+        life.node.start()
+    names: Sequence[str] = ("start",)
+    halted = False
+    try:
+        life.hold()
+        life.step(3)
+        while waiting and not halted:
+            names = waiting.pop(0)
+            one = life.inject(names)
+            halted = bool(life.breaker().causes)
+            undue = {cause.trigger for cause in life.breaker().causes} - RIGHTLY
+            if undue and not any(FAULTS[name].halts for name in names):
+                one = one._replace(wrong=(*one.wrong, f"the breaker: {life.breaker().causes}"))
+            found.append(one)
+            print(f"{life.folder.name} {one}", flush=True)
+            halted = halted or bool(one.wrong)
+        life.control.go()
+    except _EndedError as end:
+        found.append(Injected(tuple(names), 1, 0.0, 0, 0.0, (str(end),)))
+        return found
+    finally:
+        _stop(life)
+    log = [row for row in SessionLog(life.folder / "session-1").rows() if row.source == "decided"]
+    unheard = [_unheard(one, log) for one in found]
+    found = [one._replace(wrong=(*one.wrong, *more)) for one, more in zip(found, unheard, strict=True)]
+    whole = (*_eager(log), *_twice(life.control.ledger()["exchange"]))
+    return [*found[:-1], found[-1]._replace(wrong=(*found[-1].wrong, *whole))]
+
+
+def _stop(life: _Life) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(life.node.pid, number)
+        for _ in range(150):
+            with _LOCK:
+                if life.node.ended(0.02) is not None:
+                    return
+            time.sleep(0.05)
+
+
+def _unheard(one: Injected, log: Sequence[Any]) -> list[str]:
+    """Return the faults of which a person should have been told and was not."""
+    begun, ended = one.span
+    told = any(row.kind in {"alerts", "breaker"} and begun <= row.body["ts_event"] <= ended + 60e9 for row in log)
+    return [f"{name}: nobody was told" for name in one.names if FAULTS[name].alerts and not told]
+
+
+def _eager(log: Sequence[Any]) -> list[str]:
+    """Return what was opened while the fate of an order was unknown, or while the node was not to be trusted."""
+    unknown: set[str] = set()
+    mode, found = "LIVE", []
+    for row in log:
+        if row.kind == "modes":
+            mode = row.body["mode_to"]
+        elif row.kind == "alerts" and "its fate is unknown" in row.body["text"]:
+            unknown.add(row.body["text"].partition(":")[0])
+        elif row.kind == "fills":
+            unknown.discard(row.body["client_order_id"])
+        elif row.kind == "orders":
+            order = row.body
+            opens = order["status"] == "submitted" and order["purpose"] in {"entry", "add"}
+            if opens and (unknown or mode != "LIVE"):
+                found.append(f"{order['client_order_id']} opens while {unknown or mode}")
+            if order["status"] not in {"submitted", "unknown"}:
+                unknown.discard(order["client_order_id"])
+    return found
+
+
+def _twice(ledger: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names under which the venue carried out more than one order, and names that are not ours."""
+    seen: set[str] = set()
+    found = []
+    for row in ledger:
+        if row["kind"] != "request" or row["method"] != "POST" or not row["path"].lower().endswith("order"):
+            continue
+        name = str(row["params"].get("newClientOrderId") or row["params"].get("clientAlgoId"))
+        if name in seen or not name.startswith(ENGINE_MARK):
+            found.append(f"sent twice or not ours: {name}")
+        seen.add(name)
+    return found
