@@ -46,6 +46,9 @@ class _Letter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: str
     request: ControlRequest
 
+    def __repr__(self) -> str:
+        return f"_Letter({self.request})"
+
 
 def control_folder(config: AppConfig) -> Path:
     """Return where a node of this machine has its lock and its socket, wherever the state itself is kept."""

@@ -46,9 +46,12 @@ def _lines(status: NodeStatus, found: list[str]) -> Iterator[str]:
     yield f"breaker    {status.state}, looked {looked}"
     for cause in status.causes:
         yield f"           {cause.trigger} since {iso(cause.since_ns)}: {cause.reason}"
-    yield f"equity     {status.equity:,.2f}, balance {status.balance:,.2f}"
-    high = f"below the day's high {status.high_water_mark:,.2f}"
-    yield f"           {status.day_loss:.2%} of {status.day_limit:.2%} {high}"
+    if status.evaluated_age_seconds is None:
+        yield "equity     not marked so far"
+    else:
+        high = f"below the day's high {status.high_water_mark:,.2f}"
+        yield f"equity     {status.equity:,.2f}, balance {status.balance:,.2f}"
+        yield f"           {status.day_loss:.2%} of {status.day_limit:.2%} {high}"
     yield f"streams    {status.mode}{f': {status.mode_reason}' if status.mode_reason else ''}"
     for pause in status.pauses:
         yield f"paused     {pause.instrument_id or 'everything'} since {iso(pause.since_ns)}: {pause.reason}"
@@ -78,7 +81,8 @@ def _instrument(one: InstrumentStatus) -> Iterator[str]:
     if one.decision_age_seconds is not None:
         decided = f"{_span(one.decision_age_seconds)} ago, level {one.level:+.2f}"
     yield f"  decided  {decided}"
-    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in one.models.items())
+    known = one.decision_age_seconds is not None
+    weights = ", ".join(f"{name} {weight:.2f}" if known else name for name, weight in one.models.items())
     yield f"  models   {weights or 'none'}"
     if one.bar_age_seconds is not None:
         yield f"  bars     the last closed {_span(one.bar_age_seconds)} ago"

@@ -19,6 +19,7 @@ from adapters.state_store import FileStateStore
 from configs.control import Control
 from core.control import DONE, REFUSED, UNFIT, ControlAnswer, ControlRequest
 from core.errors import AutotradeError, RefusedError
+from core.node_status import CauseStatus, InstrumentStatus, NodeStatus, OrderStatus, Pause
 from core.trips import REQUESTS_KEY, requests_of
 
 PARAMS = Control(poll_ms=10.0, answer_seconds=0.5, request_kb=4, flat_seconds=2.0)
@@ -248,3 +249,68 @@ def test_a_node_that_ends_in_the_middle_is_an_error(tmp_path):
         with pytest.raises(AutotradeError, match="did not answer"):
             ask(tmp_path, ControlRequest(request_id="1", command="status"))
         dying.join()
+
+
+def status_of(request, **more):
+    """Answer with a node that holds something, every part of it worth a line."""
+    order = OrderStatus("RL-001-A-N1", "entry", "ACCEPTED", 1, "0.040", "0.010", 0.0)
+    held = InstrumentStatus(
+        instrument_id="BTCUSDT-PERP.BINANCE", quantity="-0.023", entry_price=67_344.7, stop_price=68_000.0,
+        resting_stop=68_000.1, holding_bars=7, unrealised=-12.5, closing=False, orders=(order,),
+        frozen={"liveness": "the bar is late"}, models={"ppo": 1.0, "dqn": 0.25}, level=-0.5,
+        decision_age_seconds=480.0, bar_age_seconds=12.0,
+    )  # fmt: skip
+    given = {
+        "environment": "testnet", "session": "20260301T000000Z-testnet-0a1b2c", "pid": 7, "market_ns": 0,
+        "uptime_seconds": 90_061.0, "state": "REDUCING", "causes": (CauseStatus("latency", "5 slow answers", 0, None),),
+        "equity": 9_900.0, "balance": 9_912.5, "high_water_mark": 10_000.0, "day_loss": 0.01, "day_limit": 0.05,
+        "evaluated_age_seconds": 3.0, "mode": "SUSPECT", "mode_reason": "late", "decision_seconds": 900.0,
+        "instruments": (held,), "pauses": (Pause("", "lunch", 0),), "others": {"DOGE": "5"}, "fault": "",
+        "stopping": "", "health": {"record": ""},
+    }  # fmt: skip
+    return ControlAnswer(request_id=request.request_id, code=DONE, said="", status=NodeStatus(**given | more))
+
+
+def test_the_status_is_shown_in_plain_words_and_as_json(tmp_path, capsys):
+    with served(tmp_path, status_of):
+        code, out, _ = run(capsys, "status", "--state", tmp_path)
+        assert code == 0
+        for words in (
+            "testnet, session 20260301T000000Z-testnet-0a1b2c, process 7", "up 1 d 1 h", "REDUCING, looked 3 s ago",
+            "latency since 1970-01-01", "5 slow answers", "9,900.00, balance 9,912.50", "1.00% of 5.00% below",
+            "SUSPECT: late", "paused     everything since", "-0.023 at 67344.7 for 7 bars, -12.50; stop 68000.1",
+            "RL-001-A-N1: entry, buy 0.040, 0.010 filled", "8 min 0 s ago, level -0.50", "ppo 1.00, dqn 0.25",
+            "by liveness: the bar is late", "look into  DOGE: 5 is held and nobody here owns it",
+        ):  # fmt: skip
+            assert words in out
+        code, out, _ = run(capsys, "status", "--check", "--json", "--state", tmp_path)
+        said = json.loads(out)
+        assert (code, said["instruments"][0]["quantity"], len(said["problems"])) == (1, "-0.023", 4)
+
+
+def test_a_flatten_waits_until_nothing_is_held(tmp_path, capsys):
+    looks = []
+
+    def closing(request):
+        if request.command == "flatten":
+            return done(request)
+        looks.append(request)
+        answer = status_of(request)
+        if len(looks) < 3:
+            return answer
+        flat = msgspec.structs.replace(answer.status.instruments[0], quantity="0.000", orders=())
+        return msgspec.structs.replace(answer, status=msgspec.structs.replace(answer.status, instruments=(flat,)))
+
+    with served(tmp_path, closing):
+        assert run(capsys, "flatten", "--reason", "r", "--state", tmp_path)[:2] == (0, "flatten: r")
+    assert len(looks) == 3
+    with served(tmp_path, lambda request: done(request) if request.command == "flatten" else status_of(request)):
+        code, _, err = run(capsys, "flatten", "--reason", "r", "--wait", "0.2", "--state", tmp_path)
+        assert (code, "not flat after 0.2 s: BTCUSDT-PERP.BINANCE holds -0.023" in err) == (1, True)
+        assert run(capsys, "flatten", "--reason", "r", "--wait", "0", "--state", tmp_path)[0] == 0
+
+
+def test_a_stop_that_takes_too_long_is_said_so(tmp_path, capsys):
+    with served(tmp_path):
+        code, _, err = run(capsys, "stop", "keep", "--reason", "r", "--wait", "0.2", "--state", tmp_path)
+    assert (code, "has not ended after 0.2 s" in err) == (1, True)
