@@ -26,7 +26,7 @@ backtest: .venv/.runtime  ## replay the catalog (a synthetic sample where it is 
 	@$(PYTHON) run_backtest.py $(ARGS)
 
 test: .venv/.develop  ## run all tests; ARGS="-k name"
-	@$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: .venv/.develop  ## a hundred times the generated trading sessions, examples never tried before, 2,000 kills, 500 runs of faults
 	@SESSIONS=$${SESSIONS:-1000000} $(PYTHON) -m pytest tests/unit/test_trading_sessions.py --durations=3 $(ARGS)

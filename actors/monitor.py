@@ -34,7 +34,7 @@ from core.messages import (
 from core.protocols import Journal, Timekeeper
 from core.slices import parent_of
 from core.timekeeping import EngineTime
-from core.venue_words import PositionWord, word_topic
+from core.venue_words import OrderWord, PositionWord, word_topic
 from core.watch import OpenOrder, Watch, Words
 from core.witness import Witness
 
@@ -61,6 +61,12 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     check_interval_ns: int
     decision_ns: int
+
+
+ENDED = frozenset({"filled", "canceled", "expired", "rejected"})
+"""What the venue says of an order that rests no more."""
+_REMEMBERED = 64
+"""Orders of which the venue said that they have ended."""
 
 
 class Monitor(DataActor):
@@ -116,6 +122,7 @@ class Monitor(DataActor):
         self._closes: dict[str, float] = {}
         self._risk: RiskState | None = None
         self._started_ns = self._evaluated_ns = 0
+        self._over: dict[str, None] = {}
         self._standing: dict[str, set[str]] = {name: set() for name in params.instruments}
         self._pending: dict[str, int] = {}
         self._alerts = 0
@@ -181,8 +188,12 @@ class Monitor(DataActor):
 
     @recorded
     def _on_word(self, message: object) -> None:
-        """Take what the venue says is held; look where that differs."""
-        if isinstance(message, PositionWord) and message.instrument_id in self._ids:
+        """Take what the venue says is held and how an order has ended; look where what is held differs."""
+        if isinstance(message, OrderWord) and message.status in ENDED:
+            self._over[message.order_id] = None
+            while len(self._over) > _REMEMBERED:
+                del self._over[next(iter(self._over))]
+        elif isinstance(message, PositionWord) and message.instrument_id in self._ids:
             name = message.instrument_id
             lots = round(Decimal(message.quantity) / self._lots[name])
             twice = self._told_lots[name] == lots  # one that was under way when something filled is of before
@@ -251,7 +262,10 @@ class Monitor(DataActor):
             breaker_ns=self._evaluated_ns,
             decision_age_seconds=decision_age_seconds,
         )
-        found = violations(watch.look(now, words, self._open_orders(name)), self._params.limits)
+        found = violations(
+            watch.look(now, words, self._open_orders(name, abreast=words.cache_lots == words.owner_lots)),
+            self._params.limits,
+        )
         standing = self._standing[name]
         new = [violation for violation in found if violation.name not in standing]
         healed = standing and not found
@@ -283,11 +297,14 @@ class Monitor(DataActor):
             total += quantity if position.is_long else -quantity
         return round(total / self._lots[name])
 
-    def _open_orders(self, name: str) -> list[OpenOrder]:
+    def _open_orders(self, name: str, *, abreast: bool) -> list[OpenOrder]:
+        """Return what rests; the engine, even ``abreast`` of what is held, may not know yet that an order ended."""
         orders: dict[str, OpenOrder] = {}
         resting = self.cache.orders_open(instrument_id=self._ids[name])
         for place, order in enumerate((*resting, *self.cache.orders_inflight(instrument_id=self._ids[name]))):
             order_id = str(order.client_order_id)
+            if abreast and order_id in self._over:
+                continue
             protective = order.order_type.name in STOPS
             orders.setdefault(
                 order_id,

@@ -125,8 +125,7 @@ class _Life:
                 raise _EndedError("no position came under which to begin")
         begun_ns = self.rest["minute_ms"] * 1_000_000
         struck = time.monotonic()
-        lasting = [{"seconds": fault.seconds} if fault.seconds else {} for fault in faults]
-        rules = [{**rule, **more} for fault, more in zip(faults, lasting, strict=True) for rule in fault.rules]
+        rules = [rule for fault in faults for rule in fault.rules]
         numbers = [self.control.fault(**rule) for rule in rules]
         done = sum(self.act(act) for fault in faults for act in fault.acts)
         counted = {number: rule["count"] for number, rule in zip(numbers, rules, strict=True) if "count" in rule}
@@ -134,9 +133,10 @@ class _Life:
             self.settle()
         ends = time.monotonic() + max(fault.seconds for fault in faults)
         self.step()
-        self.until(lambda: time.monotonic() >= ends and self.struck(counted))
-        hits = done + sum(row["hits"] for row in self.control.faults())
         skewed = any(rule["kind"] == "skew" for rule in rules)
+        met = lambda: done or skewed or any(row["hits"] for row in self.control.faults())  # noqa: E731
+        self.until(lambda: time.monotonic() >= ends and self.struck(counted) and met())
+        hits = done + sum(row["hits"] for row in self.control.faults())
         self.control.heal()
         healed, bars, calm = time.monotonic(), 0, 0
         questions: list[str] = []

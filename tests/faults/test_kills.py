@@ -46,6 +46,8 @@ MOMENTS = {
 }
 PATIENCE = 45.0
 """Seconds in which a node must be at rest."""
+SETTLING = 20
+"""Rests that it may take until all that was under way is known."""
 RARE = 5.0
 """Seconds in which a moment that does not come (a stop that is not triggered) is given up for the next one."""
 
@@ -76,6 +78,11 @@ def lived(life, zygote, folder):
                 at_rest = control.rest(timeout=PATIENCE)
                 control.go()
             at_rest = control.rest(timeout=PATIENCE)
+            for _ in range(SETTLING):
+                if not node.differences():
+                    break
+                control.go()
+                at_rest = control.rest(timeout=PATIENCE)
             wrong += [f"life {life}, after {killed.total()} kills, minute {at_rest['minute_ms']}: {each}"
                       for each in node.differences()]  # fmt: skip
             control.heal()
