@@ -192,7 +192,7 @@ def test_paper_needs_no_key(patient, capsys):
 
 @pytest.mark.parametrize(("key", "code", "said"), [
     ("withdraws", 3, "key may not withdraw: it may withdraw; delete this key"),
-    ("wrong-secret", 2, "is refused (-1022): the signature is wrong"),
+    ("wrong-secret", 1, "is refused (-1022): the signature is wrong"),
 ])  # fmt: skip
 def test_a_node_does_not_start_with_such_a_key_either(patient, capsys, key, code, said):
     for name, value in zip(("KEY", "SECRET"), KEYS[key], strict=True):
