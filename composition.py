@@ -336,6 +336,7 @@ def _liveness(
         limits=live.limits(base_ns=interval_ns(base)),
         check_ns=round(live.check_seconds * 1e9),
         position_ns=round(live.position_seconds * 1e9),
+        funding_ns=round(live.funding_minutes * 6e10),
         lag_ns=round(live.lag_ms * 1e6),
         blind_ns=round(live.blind_minutes * 6e10),
     )

@@ -34,7 +34,8 @@ class FeedParams(msgspec.Struct, frozen=True, kw_only=True):
 
     ``bar_types`` by instrument id, of bars of ``base_ns``; ``last_ns`` closes of the last bars that are known already;
     ``flow_type`` the engine's name of bars that carry their taker flow; ``give_up_ns`` of the engine's time a missing
-    bar is looked for; ``max_jump`` as of `core.bar_sequence`; ``quotes``: best prices are wanted too.
+    bar is looked for; ``max_jump`` as of `core.bar_sequence`; ``quotes``: best prices are wanted too;
+    ``funding_booked``: the account shows what funding was paid, and the venue says so later.
     """
 
     bar_types: Mapping[str, str]
@@ -141,7 +142,8 @@ class BarFeed(DataActor):
             for settlement in self._settlements[name].due(bar.ts_close):
                 mark = self._marks[name]
                 price = bar.close if isnan(mark) else mark
-                told = FundingSettled(name, settlement.ts_ns, settlement.rate, price, self._params.funding_booked)
+                booked = self._params.funding_booked
+                told = FundingSettled(name, settlement.ts_ns, settlement.rate, price, booked, final=not booked)
                 self.publish_message(funding_topic(name), told)
             self.publish_message(bar_topic(name), bar)
         wanted = self._sequences[name].wanted

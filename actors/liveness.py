@@ -16,6 +16,8 @@ from core.messages import (
     ClosedBar,
     Flatten,
     Freeze,
+    FundingPaid,
+    FundingSettled,
     OrderOutcome,
     PositionState,
     Severity,
@@ -24,12 +26,23 @@ from core.messages import (
     bar_topic,
     flatten_topic,
     freeze_topic,
+    funding_topic,
     outcome_topic,
     position_topic,
     trip_topic,
 )
 from core.protocols import ClockWatch, Journal, Timekeeper
-from core.venue_words import NoWord, OrderWord, PositionWord, VenueDesk, Wanted, wanted_topic, word_topic
+from core.settlements import Payments
+from core.venue_words import (
+    FundingWord,
+    NoWord,
+    OrderWord,
+    PositionWord,
+    VenueDesk,
+    Wanted,
+    wanted_topic,
+    word_topic,
+)
 
 __all__ = ["LivenessActor", "LivenessParams"]
 
@@ -41,9 +54,9 @@ POLL_NS = 50_000_000
 class LivenessParams(msgspec.Struct, frozen=True, kw_only=True):
     """What is watched: ``lots`` base asset a lot and ``closes`` of the last bars known (ns), by instrument id.
 
-    ``check_ns`` between two looks, ``position_ns`` between two questions what is held, ``lag_ns`` by which an alarm
-    rings late on a machine that is too busy: in the engine's time. ``blind_ns`` without bars until what is held is
-    closed: in the market's.
+    ``check_ns`` between two looks, ``position_ns`` between two questions what is held or was paid, ``funding_ns`` that
+    a payment is waited for, ``lag_ns`` by which an alarm rings late on a machine that is too busy: in the engine's
+    time. ``blind_ns`` without bars until what is held is closed: in the market's.
     """
 
     lots: Mapping[str, str]
@@ -51,6 +64,7 @@ class LivenessParams(msgspec.Struct, frozen=True, kw_only=True):
     limits: LivenessLimits
     check_ns: int
     position_ns: int
+    funding_ns: int
     lag_ns: int
     blind_ns: int
 
@@ -100,7 +114,8 @@ class LivenessActor(DataActor):
         self._lots = {name: Decimal(lot) for name, lot in params.lots.items()}
         self._owned = dict.fromkeys(params.lots, 0)
         self._state = ModeState(Mode.LIVE, by_rest=False, shed=False, reason="", ts_event=0)
-        self._asked_ns = 0
+        self._asked_ns = self._payments_asked_ns = 0
+        self._payments = Payments(params.funding_ns)
         self._calm = 0
         self._shed = False
         self._bar_ns = 0
@@ -114,6 +129,7 @@ class LivenessActor(DataActor):
         for name in self._params.lots:
             self.subscribe_topic(bar_topic(name), self._on_closed_bar)
             self.subscribe_topic(position_topic(name), self._on_position)
+            self.subscribe_topic(funding_topic(name), self._on_settled)
         if self._venue is not None:
             self.clock.set_timer_ns("words", POLL_NS, callback=self._on_poll)
         self.clock.set_timer_ns("liveness", self._params.check_ns, callback=self._on_check)
@@ -137,6 +153,13 @@ class LivenessActor(DataActor):
             self._owned[message.instrument_id] = message.lots
 
     @recorded
+    def _on_settled(self, message: object) -> None:
+        """Ask what was paid, whoever holds anything: in that very second the venue knows better."""
+        if isinstance(message, FundingSettled) and not message.final:
+            self._payments.settled(message, int(self.clock.timestamp_ns()))
+            self._ask_payments(int(self.clock.timestamp_ns()))
+
+    @recorded
     def _on_outcome(self, message: object) -> None:
         if isinstance(message, OrderOutcome):
             if message.outcome == "unknown":
@@ -158,6 +181,11 @@ class LivenessActor(DataActor):
                 self._live.answered(word.order_id)
             elif isinstance(word, PositionWord):
                 self._compare(word)
+            elif isinstance(word, FundingWord):
+                paid = self._payments.paid(word)
+                if paid is not None:
+                    self.publish_message(funding_topic(word.instrument_id), paid)
+                continue
             self.publish_message(word_topic(word.instrument_id), word)
 
     @recorded
@@ -172,6 +200,10 @@ class LivenessActor(DataActor):
         if doubtful or engine_ns - self._asked_ns >= self._params.position_ns:
             self._asked_ns = engine_ns
             self._ask()
+        if self._payments.since_ns and engine_ns - self._payments_asked_ns >= self._params.position_ns:
+            self._ask_payments(engine_ns)
+        for unpaid in self._payments.given_up(engine_ns):
+            self._tell_unpaid(unpaid)
         if now - self._bar_ns >= self._params.blind_ns and any(self._owned.values()) and not self._blind:
             self._blind = True
             self._close_all(now)
@@ -183,6 +215,18 @@ class LivenessActor(DataActor):
             return
         for name in self._params.lots:
             self._live.compared(equal=self._held(name) == self._owned[name])
+
+    def _ask_payments(self, engine_ns: int) -> None:
+        self._payments_asked_ns = engine_ns
+        if self._venue is not None:
+            self._venue.ask_funding(self._payments.since_ns)
+
+    def _tell_unpaid(self, unpaid: FundingPaid) -> None:
+        """Let an estimate stand; where nothing is held, nothing was to be paid."""
+        name = unpaid.instrument_id
+        if self._owned[name] != 0:
+            self._alert(f"{name}: the venue does not say what funding was paid; the estimate stands", "warning")
+        self.publish_message(funding_topic(name), unpaid)
 
     def _compare(self, word: PositionWord) -> None:
         """Hold the venue's word to the engine's and the owner's; where they differ it is asked again at once."""

@@ -23,6 +23,7 @@ from core.messages import (
     ClosedBar,
     Evaluated,
     Flatten,
+    FundingPaid,
     FundingSettled,
     Mark,
     OrderOutcome,
@@ -136,6 +137,7 @@ class RiskActor(AccountView, DataActor):
         self._stale: tuple[str, ...] = ()
         self._flattening = False
         self._row: dict[str, object] | None = None
+        self._row_ns = 0
 
     @recorded
     def on_start(self) -> None:
@@ -160,8 +162,10 @@ class RiskActor(AccountView, DataActor):
 
     @recorded
     def on_stop(self) -> None:
-        """Write the last mark down."""
+        """Write the last mark down, and funding as it was estimated where the venue has not told it yet."""
         self._record_equity()
+        for settled, amount in self._books.estimated:
+            self._journal.record("funding", funding_row(settled, amount))
         self.clock.cancel_timers()
 
     @guarded
@@ -191,12 +195,19 @@ class RiskActor(AccountView, DataActor):
     def _on_settled(self, message: object) -> None:
         if isinstance(message, FundingSettled) and message.instrument_id in self._books.held():
             self._fund(message)
+        elif isinstance(message, FundingPaid):
+            self._paid(message)
 
     def _fund(self, settled: FundingSettled) -> None:
-        amount = self._books.fund(
-            settled.instrument_id, settled.ts_event, settled.price, settled.rate, booked=settled.booked
-        )
-        self._journal.record("funding", funding_row(settled, amount))
+        """Book what is paid; it is written down once that is certain."""
+        amount = self._books.fund(settled)
+        if settled.final:
+            self._journal.record("funding", funding_row(settled, amount))
+
+    def _paid(self, paid: FundingPaid) -> None:
+        amount = self._books.paid(paid)
+        if amount != 0.0:
+            self._journal.record("funding", funding_row(paid, amount))
 
     @recorded
     def _on_position(self, message: object) -> None:
@@ -243,7 +254,7 @@ class RiskActor(AccountView, DataActor):
     def _mark(self, mark: Mark) -> None:
         """Fold the equity of a decision's close in and answer; the decision itself closes what it decides on."""
         ts, prices = mark.ts_event, self._prices(mark)
-        if self._row is not None and self._row["ts_event"] != ts:
+        if self._row is not None and self._row_ns < ts:
             self._record_equity()
         mismatch = self._audited(ts)
         if mismatch:
@@ -252,7 +263,8 @@ class RiskActor(AccountView, DataActor):
         self._evaluated = ts
         self._take(marked(self._state, ts, self._equity, self._params, decision=True), ts)
         state = self._publish(ts, prices)
-        self._row = equity_row(state, self._books.net_notional(prices))
+        if ts >= self._row_ns:  # a bar that was looked for is of before: the account was marked later already
+            self._row, self._row_ns = equity_row(state, self._books.net_notional(prices)), ts
         self._flatten(ts, sparing=mark.instrument_id)
         if mismatch:
             raise RuntimeError(mismatch)

@@ -2,7 +2,7 @@
 
 from core.breaker import STATES
 from core.causes import Change
-from core.messages import FundingSettled, RiskState
+from core.messages import FundingPaid, FundingSettled, RiskState
 
 __all__ = ["breaker_row", "equity_row", "funding_row"]
 
@@ -31,7 +31,7 @@ def breaker_row(change: Change, ts: int) -> dict[str, object]:
     }
 
 
-def funding_row(settled: FundingSettled, amount: float) -> dict[str, object]:
+def funding_row(settled: FundingSettled | FundingPaid, amount: float) -> dict[str, object]:
     """Return the row of a settlement: ``amount`` quote currency, the cash flow to the account."""
     return {
         "ts_event": settled.ts_event,

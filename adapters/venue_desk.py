@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from adapters.binance_refusals import VenueRefusalError
 from core.errors import AutotradeError
-from core.venue_words import NoWord, OrderWord, PositionWord, Request, Status, Word
+from core.venue_words import FundingWord, NoWord, OrderWord, PositionWord, Request, Status, Word
 
 __all__ = ["RestDesk", "wire_name"]
 
@@ -49,13 +49,17 @@ class Requests(Protocol):
 
 
 class _Job(NamedTuple):
-    """What is to be done: ``rank`` 0 is done first; a question that waits already is not put again."""
+    """What is to be done: ``rank`` 0 is done first; a question that waits already is not put again.
+
+    ``since_ns`` where funding is asked for.
+    """
 
     rank: int
     number: int
     instrument_id: str
     order_id: str
     request: Request | None
+    since_ns: int = 0
 
 
 def wire_name(order_id: str) -> str:
@@ -105,6 +109,10 @@ class RestDesk:
         """Ask what is held of every instrument that is traded."""
         self._ask(2, "", "")
 
+    def ask_funding(self, since_ns: int) -> None:
+        """Ask what funding was paid since a time of our own clock."""
+        self._jobs.put(_Job(2, next(self._numbers), "", "", None, since_ns))
+
     def send(self, request: Request) -> None:
         """Have an order carried out or cancelled, before all questions."""
         self._jobs.put(_Job(0, next(self._numbers), request.instrument_id, request.order_id, request))
@@ -131,7 +139,7 @@ class RestDesk:
             job = self._jobs.get()
             if job.rank < 0:
                 return
-            if job.request is None:
+            if job.request is None and not job.since_ns:
                 self._waiting.discard((job.instrument_id, job.order_id))
             try:
                 self._do(job)
@@ -150,7 +158,7 @@ class RestDesk:
         elif job.order_id:
             self._words.put(self._order(job.instrument_id, job.order_id, exits=False))
         else:
-            for word in self._positions():
+            for word in self._paid(job.since_ns) if job.since_ns else self._positions():
                 self._words.put(word)
 
     def _carried_out(self, request: Request) -> OrderWord:
@@ -231,6 +239,16 @@ class RestDesk:
         if not told or any(trade["commissionAsset"] != "USDT" for trade in trades):
             return math.nan
         return float(sum(Decimal(trade["commission"]) for trade in trades))
+
+    def _paid(self, since_ns: int) -> list[FundingWord]:
+        """Return the payments of funding of the instruments that are traded."""
+        wanted = {"incomeType": "FUNDING_FEE", "startTime": str(since_ns // 1_000_000), "limit": "1000"}
+        names = {symbol: name for name, symbol in self._symbols.items()}
+        return [
+            FundingWord(names[row["symbol"]], str(row["tranId"]), str(row["income"]), int(row["time"]) * 1_000_000)
+            for row in self._rest.request("GET", "/fapi/v1/income", wanted, weight=30)
+            if row["symbol"] in names
+        ]
 
     def _positions(self) -> list[PositionWord]:
         rows = self._rest.request("GET", "/fapi/v2/positionRisk", weight=5)

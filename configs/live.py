@@ -31,6 +31,9 @@ class Live(Section, frozen=True, kw_only=True):
     position_seconds: Annotated[
         float, Meta(ge=1.0, le=3_600.0, description="between two questions what is held", extra=SAFER_IS_LOWER)
     ]
+    funding_minutes: Annotated[
+        float, Meta(ge=0.1, le=60.0, description="longest wait for the venue's word on what funding was paid")
+    ]
     rest_seconds: Annotated[float, Meta(ge=0.1, le=60.0, description="longest wait for an answer by REST")]
     weight_per_minute: Annotated[
         int, Meta(ge=100, le=100_000, description="request weight that the venue allows", extra=SAFER_IS_LOWER)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from core.bars import DAY_NS
-from core.messages import PositionState
+from core.messages import FundingPaid, FundingSettled, PositionState
 
 __all__ = ["Books"]
 
@@ -29,6 +29,8 @@ class Books:
         self._funding = 0.0
         self._latest_funding = (0, 0.0)
         self._unbooked = 0.0
+        self._estimates: dict[tuple[str, int], tuple[FundingSettled, float]] = {}
+        self._stood: dict[tuple[str, int], float] = {}
         self._audited_day = -1
 
     @property
@@ -46,19 +48,41 @@ class Books:
         """Take what the owner of a position says of it."""
         self._positions[position.instrument_id] = position
 
-    def fund(self, instrument: str, ts_ns: int, price: float, rate: float, *, booked: bool = True) -> float:
-        """Book a funding payment and return its cash flow (quote currency); longs pay a positive rate.
-
-        Not ``booked``: the account will never show it.
-        """
-        amount = -round(self._positions[instrument].lots * self._lots[instrument] * price * rate, 8)
+    def fund(self, settled: FundingSettled) -> float:
+        """Book a funding payment and return its cash flow (quote currency); longs pay a positive rate."""
+        name, ts_ns = settled.instrument_id, settled.ts_event
+        amount = -round(self._positions[name].lots * self._lots[name] * settled.price * settled.rate, 8)
         self._funding += amount
-        if not booked:
+        if not settled.booked:
             self._unbooked += amount
             return amount
+        if not settled.final:
+            self._estimates[name, ts_ns] = settled, amount
         same = self._latest_funding[1] if self._latest_funding[0] == ts_ns else 0.0
         self._latest_funding = (ts_ns, same + amount)
         return amount
+
+    def paid(self, paid: FundingPaid) -> float:
+        """Book what was paid in the place of an estimate, and return it: the estimate where nobody says.
+
+        What is told though the estimate was left to stand is returned less that.
+        """
+        key = (paid.instrument_id, paid.ts_event)
+        _, estimate = self._estimates.pop(key, (None, 0.0))
+        if paid.amount is None:
+            self._stood[key] = estimate
+            return estimate
+        stood = self._stood.pop(key, 0.0)
+        more = float(paid.amount) - estimate - stood
+        self._funding += more
+        if self._latest_funding[0] == paid.ts_event:
+            self._latest_funding = (paid.ts_event, self._latest_funding[1] + more)
+        return float(paid.amount) - stood
+
+    @property
+    def estimated(self) -> list[tuple[FundingSettled, float]]:
+        """Settlements of which nobody has said yet what was paid, and what is booked for them."""
+        return list(self._estimates.values())
 
     def held(self) -> list[str]:
         """Return the instruments that are held."""
@@ -86,8 +110,8 @@ class Books:
         return sum(p.lots * self._lots[p.instrument_id] * prices(p.instrument_id) for p in held if p.lots != 0)
 
     def due(self, ts_ns: int) -> bool:
-        """Return whether an audit is due: once a UTC day, and before anything else."""
-        return (ts_ns - 1) // DAY_NS != self._audited_day
+        """Return whether an audit is due: before anything else, and once a UTC day, when all funding is known."""
+        return (ts_ns - 1) // DAY_NS != self._audited_day and not (self.open and self._estimates)
 
     def audit(self, ts_ns: int, actual: float) -> str:
         """Hold the books to the account's balance; return how they differ, empty where they do not.

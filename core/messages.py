@@ -13,6 +13,7 @@ __all__ = [
     "Evaluated",
     "Flatten",
     "Freeze",
+    "FundingPaid",
     "FundingSettled",
     "Mark",
     "OrderOutcome",
@@ -135,7 +136,8 @@ class ClosedBar(msgspec.Struct, frozen=True, gc=False):
 class FundingSettled(msgspec.Struct, frozen=True, gc=False):
     """Funding was settled: ``rate`` fraction of notional that longs pay, ``price`` the mark it was paid on.
 
-    Not ``booked``: the account does not show it, since its venue is a simulation without funding.
+    Not ``booked``: the account does not show it, since its venue is a simulation without funding. Not ``final``: rate
+    and price are the last that were told, and what was paid comes as `FundingPaid`.
     """
 
     instrument_id: str
@@ -143,6 +145,20 @@ class FundingSettled(msgspec.Struct, frozen=True, gc=False):
     rate: float
     price: float
     booked: bool = True
+    final: bool = True
+
+
+class FundingPaid(msgspec.Struct, frozen=True, gc=False):
+    """What the venue booked for a settlement at ``ts_event`` whose ``rate`` was estimated.
+
+    ``amount`` quote currency as a decimal string, the cash flow to the account; None: it never said, and what was
+    booked stands.
+    """
+
+    instrument_id: str
+    ts_event: int
+    rate: float
+    amount: str | None
 
 
 class Trip(msgspec.Struct, frozen=True):

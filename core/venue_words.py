@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-__all__ = ["NoWord", "OrderWord", "PositionWord", "Request", "VenueDesk", "Wanted", "Word", "wanted_topic",
-           "word_topic"]  # fmt: skip
+__all__ = ["FundingWord", "NoWord", "OrderWord", "PositionWord", "Request", "VenueDesk", "Wanted", "Word",
+           "wanted_topic", "word_topic"]  # fmt: skip
 
 type Status = Literal["working", "filled", "canceled", "expired", "rejected", "absent"]
 
@@ -55,6 +55,15 @@ class PositionWord(msgspec.Struct, frozen=True):
     ts_event: int
 
 
+class FundingWord(msgspec.Struct, frozen=True):
+    """A payment of funding: ``number`` of its own, ``amount`` quote currency as a decimal string, to the account."""
+
+    instrument_id: str
+    number: str
+    amount: str
+    ts_event: int
+
+
 class NoWord(msgspec.Struct, frozen=True):
     """A question or a request that got no answer, or a refusal; ``order_id`` empty where a position was asked for."""
 
@@ -64,7 +73,7 @@ class NoWord(msgspec.Struct, frozen=True):
     ts_event: int
 
 
-type Word = OrderWord | PositionWord | NoWord
+type Word = OrderWord | PositionWord | FundingWord | NoWord
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -87,6 +96,9 @@ class VenueDesk(Protocol):
 
     def ask_positions(self) -> None:
         """Ask what is held of every instrument that is traded."""
+
+    def ask_funding(self, since_ns: int) -> None:
+        """Ask what funding was paid since a time of our own clock."""
 
     def send(self, request: Request) -> None:
         """Have an order carried out or cancelled, before all questions."""

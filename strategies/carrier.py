@@ -86,6 +86,7 @@ class Carrier(Strategy):
         self._unkept = ""
         self._reconciling = self._by_rest = False
         self._differed = 0
+        self._difference = (0, 0)
         self._asked_lots = 0
         self._key = f"trader.{params.trader.instrument_id}"
         self._name = params.trader.instrument_id
@@ -234,6 +235,11 @@ class Carrier(Strategy):
     def at_rest(self) -> bool:
         """Whether no answer is waited for."""
         return not self._reconciling and self.trader.desk.orders.wake_ns() == 0
+
+    def held(self) -> dict[str, str]:
+        """Return what is held, signed, base asset as decimal strings: as the engine has it, and as its owner."""
+        engine, _ = self._desk.held(self.cache)
+        return {"engine": str(self._desk.size(engine)), "owner": str(self._desk.size(self.trader.position.lots))}
 
     def _query(self, order_id: str) -> None:
         """Have the venue asked about an order; what the engine knows for certain is the answer at once.

@@ -138,7 +138,7 @@ class RLStrategy(Carrier):
             self._take_position(self._desk.counted(message.quantity), message.entry_price, now_ns)
 
     def _take_position(self, lots: int, entry_price: float, now_ns: int) -> None:
-        """Take the venue's position where it was wanted, or differs again and again though no answer is due.
+        """Take the venue's position where it was wanted, or differs again and again, the same, though no answer is due.
 
         At first the fate of every order is asked for: what filled unheard is booked as what it was. It is asked for
         as long as anything is held, too: a stop that has ended unheard protects nothing.
@@ -148,7 +148,10 @@ class RLStrategy(Carrier):
             return
         orders = self.trader.desk.orders
         differs = lots != self.trader.position.lots and orders.wake_ns() == 0
-        self._differed = self._differed + 1 if differs else 0
+        difference = (lots, self.trader.position.lots)  # words that crossed with fills differ, each in its own way
+        if not differs or difference != self._difference:
+            self._differed = 0
+        self._differed, self._difference = self._differed + differs, difference
         if self._reconciling or self._differed > _MOST_DIFFERENCES:
             self._reconciling, self._differed = False, 0
             self._carry_out(self.trader.on_position(lots, entry_price, now_ns))
