@@ -1,7 +1,7 @@
 """What all tests share."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from adapters.binance_history import ImportRequest, import_files
+from tests import secrecy
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("new", print_blob=True)
@@ -54,3 +55,32 @@ def history(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def outage(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog with the outage of 2023-03-24: 72 minutes without a trade, then 80 missing ones."""
     return import_range(shared_data, tmp_path_factory.mktemp("outage"), ("BTCUSDT",), "2023-02-20", "2023-04-02")
+
+
+LEAKED = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that showed a secret, on a terminal or in a log."""
+    report = yield
+    if secrecy.found_in("\n".join(text for _, text in report.sections).encode()):
+        report.outcome, report.longrepr = "failed", f"{item.nodeid} showed a secret"
+        report.sections.clear()
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Search all that the whole run left behind for secrets, once, after the last worker."""
+    if hasattr(session.config, "workerinput"):
+        return
+    folder = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined] # there is no public way
+    session.config.stash[LEAKED] = [str(path) for path in secrecy.leaks(folder)]
+    if session.config.stash[LEAKED]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name the files in which a secret was found."""
+    for path in config.stash.get(LEAKED, []):
+        terminalreporter.write_line(f"SECRET WRITTEN DOWN in {path}", red=True)
