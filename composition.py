@@ -143,6 +143,7 @@ def components(
         store=outside.store,
         faults=outside.faults,
         time=outside.time,
+        confirms=outside.venue is not None,
         closes={
             name: window.market.close
             for name, window in outside.windows.items()

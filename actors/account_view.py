@@ -5,16 +5,22 @@ from typing import TYPE_CHECKING, Any
 from nautilus_trader.model import BarType, Currency, InstrumentId, PriceType, Venue
 
 from core.listening import asked
+from core.messages import Alert, alert_topic
+from core.venue_words import Wanted, wanted_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.books import Books
+    from core.causes import BreakerClocks
     from core.faults import Faults
-    from core.messages import ClosedBar, Mark
+    from core.messages import AccountBalance, ClosedBar, Mark
     from core.protocols import Timekeeper
 
 __all__ = ["AccountView", "Prices"]
+
+_MOST_DOUBTS = 3
+"""Words of the venue in a row that must differ from our books: what fills meanwhile is in one and not in the other."""
 
 type Prices = Callable[[str], float]
 """Last prices by instrument."""
@@ -34,6 +40,12 @@ class AccountView:
         _currency: Currency
         _time: Timekeeper
         _books: Books
+        _clocks: BreakerClocks
+        _confirms: bool
+        _stale: tuple[str, ...]
+        publish_message: Callable[[str, object], None]
+
+    _doubts = 0
 
     @asked
     def _now(self) -> int:
@@ -84,4 +96,38 @@ class AccountView:
 
         The engine copies an account with its whole history at every look, which a decision has no time for.
         """
-        return self._books.audit(ts, self._balance()) if self._books.due(ts) else ""
+        mismatch = self._books.audit(ts, self._balance()) if self._books.due(ts) else ""
+        if not mismatch or not self._confirmable():
+            return mismatch
+        self._doubts = 1
+        self.publish_message(wanted_topic(), Wanted("balance"))
+        return ""
+
+    def _confirmed(self, told: "AccountBalance") -> str:
+        """Return how our books differ from what the venue says time and again; empty where the engine was behind."""
+        if self._doubts == 0:
+            return ""
+        mismatch = self._books.differ(told.balance)
+        if mismatch and self._doubts < _MOST_DOUBTS:
+            self._doubts += 1
+            self.publish_message(wanted_topic(), Wanted("balance"))
+            return ""
+        self._doubts = 0
+        if not mismatch:
+            text = f"the engine's account is behind the venue's, which is {told.balance:.4f} as in our books"
+            self.publish_message(alert_topic(), Alert("breaker", "info", text, self._now()))
+        return mismatch
+
+    @asked
+    def _confirmable(self) -> bool:
+        return self._confirms
+
+    def _find_stale(self, ts: int) -> None:
+        """Note which held instruments have had no price for too long, and alert once."""
+        found = tuple(n for n in self._books.held() if ts - self._last_seen(n) > self._clocks.stale_price_ns)
+        for name in set(found) - set(self._stale):
+            seen = self._last_seen(name)
+            age = f"its last price is {(ts - seen) / 1e9:.0f} s old" if seen else "no price of it has been seen"
+            text = f"{name} is held and {age}"
+            self.publish_message(alert_topic(), Alert("breaker", "critical", text, ts))
+        self._stale = found

@@ -12,6 +12,7 @@ from core.degraded import Mode, ModeState, mode_topic
 from core.faults import Faults, recorded
 from core.liveness import Finding, Liveness, LivenessLimits
 from core.messages import (
+    AccountBalance,
     Alert,
     ClosedBar,
     Flatten,
@@ -23,6 +24,7 @@ from core.messages import (
     Severity,
     Trip,
     alert_topic,
+    balance_topic,
     bar_topic,
     flatten_topic,
     freeze_topic,
@@ -39,6 +41,7 @@ from core.venue_words import (
     OrderWord,
     PositionWord,
     VenueDesk,
+    WalletWord,
     Wanted,
     wanted_topic,
     word_topic,
@@ -169,8 +172,9 @@ class LivenessActor(DataActor):
 
     @recorded
     def _on_wanted(self, message: object) -> None:
-        if isinstance(message, Wanted) and message.of == "positions":
-            self._ask()
+        """Ask the venue, where there is one beside the engine."""
+        if isinstance(message, Wanted) and self._venue is not None:
+            (self._venue.ask_positions if message.of == "positions" else self._venue.ask_balance)()
 
     @recorded
     def _on_poll(self, _: Any) -> None:
@@ -181,6 +185,9 @@ class LivenessActor(DataActor):
                 self._live.answered(word.order_id)
             elif isinstance(word, PositionWord):
                 self._compare(word)
+            elif isinstance(word, WalletWord):
+                self.publish_message(balance_topic(), AccountBalance(word.balance))
+                continue
             elif isinstance(word, FundingWord):
                 paid = self._payments.paid(word)
                 if paid is not None:

@@ -17,6 +17,7 @@ from core.causes import BreakerClocks, BreakerParams, BreakerState, Change, Step
 from core.errors import StateError
 from core.faults import Faults, guarded, recorded
 from core.messages import (
+    AccountBalance,
     Alert,
     Answered,
     Asked,
@@ -34,6 +35,7 @@ from core.messages import (
     alert_topic,
     answered_topic,
     asked_topic,
+    balance_topic,
     bar_topic,
     evaluated_topic,
     flatten_topic,
@@ -90,6 +92,8 @@ class RiskActor(AccountView, DataActor):
         Where handler errors are kept.
     time : Timekeeper, optional
         Market time; by default the engine's.
+    confirms : bool, optional
+        Whether the venue says its balance when it is asked: a difference from the engine's is confirmed by it first.
     closes : Mapping[str, float]
         Last closes of history, by instrument id, where bars are taken at a door: what was held before is marked at
         them until one is taken.
@@ -115,10 +119,11 @@ class RiskActor(AccountView, DataActor):
         store: StateStore | None,
         faults: Faults,
         time: Timekeeper | None = None,
+        confirms: bool = False,
         closes: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.faults = faults
-        self._closes = dict(closes)
+        self._closes, self._confirms = dict(closes), confirms
         self._taken: dict[str, ClosedBar] = {}
         self._time = time or EngineTime()
         self._bar_types = {instrument: BarType.from_str(name) for instrument, name in bar_types.items()}
@@ -127,11 +132,9 @@ class RiskActor(AccountView, DataActor):
         self._currency = Currency.from_str(currency)
         self._params = params
         self._clocks = clocks
-        self._journal = journal
-        self._store = store
+        self._journal, self._store = journal, store
         self._state = state_of(store.load(STATE_KEY) if store is not None else None)
-        self._level = ACTIVE
-        self._floor = math.inf
+        self._level, self._floor = ACTIVE, math.inf
         self._equity = self._state.equity
         self._evaluated = 0
         self._stale: tuple[str, ...] = ()
@@ -147,6 +150,7 @@ class RiskActor(AccountView, DataActor):
         self.subscribe_topic(trip_topic(), self._on_trip)
         self.subscribe_topic(asked_topic(), self._on_asked)
         self.subscribe_topic(outcome_topic(), self._on_outcome)
+        self.subscribe_topic(balance_topic(), self._on_balance)
         for instrument in self._bar_types:
             self.subscribe_funding_rates(InstrumentId.from_str(instrument))
             self.subscribe_topic(bar_topic(instrument), self._on_closed_bar)
@@ -235,6 +239,13 @@ class RiskActor(AccountView, DataActor):
         if isinstance(message, OrderOutcome):
             now = self._now()
             self._told(order_answered(self._state, message.outcome, message.latency_ns, now, self._params), now)
+
+    @recorded
+    def _on_balance(self, message: object) -> None:
+        """Hold the books to the venue's own word, where the engine's account says something else."""
+        if isinstance(message, AccountBalance) and (mismatch := self._confirmed(message)):
+            now = self._now()
+            self._told(tripped(self._state, "reconciliation_mismatch", mismatch, now, self._params), now)
 
     @recorded
     def _on_timer(self, now: int) -> None:
@@ -381,16 +392,6 @@ class RiskActor(AccountView, DataActor):
             for name in self._books.held():
                 if name != sparing:
                     self.publish_message(flatten_topic(name), Flatten(reason, ts))
-
-    def _find_stale(self, ts: int) -> None:
-        """Note which held instruments have had no price for too long, and alert once."""
-        found = tuple(n for n in self._books.held() if ts - self._last_seen(n) > self._clocks.stale_price_ns)
-        for name in set(found) - set(self._stale):
-            seen = self._last_seen(name)
-            age = f"its last price is {(ts - seen) / 1e9:.0f} s old" if seen else "no price of it has been seen"
-            text = f"{name} is held and {age}"
-            self.publish_message(alert_topic(), Alert("breaker", "critical", text, ts))
-        self._stale = found
 
     def _record_equity(self) -> None:
         """Write the last decision mark down; further instruments' marks at one close have replaced it."""

@@ -14,13 +14,16 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from adapters.binance_refusals import VenueRefusalError
 from core.errors import AutotradeError
-from core.venue_words import FundingWord, NoWord, OrderWord, PositionWord, Request, Status, Word
+from core.venue_words import FundingWord, NoWord, OrderWord, PositionWord, Request, Status, WalletWord, Word
 
 __all__ = ["RestDesk", "wire_name"]
 
 _BROKER = "x-aHRE4BCj-"
 """What the engine puts before every name of an order, so that the venue knows whose program it is."""
 _LONGEST_NAME = 36
+_CURRENCY = "USDT"
+_WALLET = "(wallet)"
+"""In the place of an order's name: the balance is asked for."""
 _ABSENT = frozenset({-2013, -2011})
 _ABSENT_SECONDS = 1.0
 """Between two questions for an order that the venue does not know: its books may be behind each other."""
@@ -109,6 +112,10 @@ class RestDesk:
         """Ask what is held of every instrument that is traded."""
         self._ask(2, "", "")
 
+    def ask_balance(self) -> None:
+        """Ask what the account holds."""
+        self._ask(2, "", _WALLET)
+
     def ask_funding(self, since_ns: int) -> None:
         """Ask what funding was paid since a time of our own clock."""
         self._jobs.put(_Job(2, next(self._numbers), "", "", None, since_ns))
@@ -155,6 +162,9 @@ class RestDesk:
     def _do(self, job: _Job) -> None:
         if job.request is not None:
             self._words.put(self._carried_out(job.request))
+        elif job.order_id == _WALLET:
+            rows = {row["asset"]: row for row in self._rest.request("GET", "/fapi/v2/balance", weight=5)}
+            self._words.put(WalletWord("", float(rows[_CURRENCY]["balance"])))
         elif job.order_id:
             self._words.put(self._order(job.instrument_id, job.order_id, exits=False))
         else:
@@ -236,7 +246,7 @@ class RestDesk:
             exits=exits,
         )
         told = sum(Decimal(trade["qty"]) for trade in trades) == Decimal(row["executedQty"])
-        if not told or any(trade["commissionAsset"] != "USDT" for trade in trades):
+        if not told or any(trade["commissionAsset"] != _CURRENCY for trade in trades):
             return math.nan
         return float(sum(Decimal(trade["commission"]) for trade in trades))
 

@@ -123,7 +123,13 @@ class Books:
         actual += self._latest_funding[1] if self._latest_funding[0] == ts_ns else 0.0
         if self._opening is None:
             self._opening = actual - self.balance
+        return self.differ(actual)
+
+    def differ(self, actual: float) -> str:
+        """Return how the books differ from a balance, empty where they do not."""
         books = self.balance
-        if abs(books - actual) > TOLERANCE:
-            return f"the books say a balance of {books:.4f}, the account {actual:.4f}"
-        return ""
+        return (
+            ""
+            if abs(books - actual) <= TOLERANCE
+            else f"the books say a balance of {books:.4f}, the account {actual:.4f}"
+        )

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "AccountBalance",
     "Alert",
     "Answered",
     "Asked",
@@ -26,6 +27,7 @@ __all__ = [
     "alert_topic",
     "answered_topic",
     "asked_topic",
+    "balance_topic",
     "bar_topic",
     "ended_topic",
     "evaluated_topic",
@@ -83,6 +85,11 @@ def position_topic(instrument_id: str) -> str:
 def trip_topic() -> str:
     """Topic of what the circuit breaker must hear of."""
     return "breaker.trip"
+
+
+def balance_topic() -> str:
+    """Topic of the account's balance as the venue itself says when it is asked."""
+    return "account.balance"
 
 
 def asked_topic() -> str:
@@ -159,6 +166,12 @@ class FundingPaid(msgspec.Struct, frozen=True, gc=False):
     ts_event: int
     rate: float
     amount: str | None
+
+
+class AccountBalance(msgspec.Struct, frozen=True):
+    """What the venue says the account holds, without open profits: quote currency."""
+
+    balance: float
 
 
 class Trip(msgspec.Struct, frozen=True):

@@ -8,8 +8,19 @@ from typing import Literal, Protocol
 
 import msgspec
 
-__all__ = ["FundingWord", "NoWord", "OrderWord", "PositionWord", "Request", "VenueDesk", "Wanted", "Word",
-           "wanted_topic", "word_topic"]  # fmt: skip
+__all__ = [
+    "FundingWord",
+    "NoWord",
+    "OrderWord",
+    "PositionWord",
+    "Request",
+    "VenueDesk",
+    "WalletWord",
+    "Wanted",
+    "Word",
+    "wanted_topic",
+    "word_topic",
+]  # fmt: skip
 
 type Status = Literal["working", "filled", "canceled", "expired", "rejected", "absent"]
 
@@ -73,7 +84,14 @@ class NoWord(msgspec.Struct, frozen=True):
     ts_event: int
 
 
-type Word = OrderWord | PositionWord | FundingWord | NoWord
+class WalletWord(msgspec.Struct, frozen=True):
+    """What the account holds, without open profits: ``balance`` quote currency."""
+
+    instrument_id: str
+    balance: float
+
+
+type Word = OrderWord | PositionWord | FundingWord | WalletWord | NoWord
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -96,6 +114,9 @@ class VenueDesk(Protocol):
 
     def ask_positions(self) -> None:
         """Ask what is held of every instrument that is traded."""
+
+    def ask_balance(self) -> None:
+        """Ask what the account holds."""
 
     def ask_funding(self, since_ns: int) -> None:
         """Ask what funding was paid since a time of our own clock."""

@@ -88,6 +88,7 @@ class Carrier(Strategy):
         self._differed = 0
         self._difference = (0, 0)
         self._asked_lots = 0
+        self._due: set[str] = set()
         self._key = f"trader.{params.trader.instrument_id}"
         self._name = params.trader.instrument_id
         self._desk = OrderDesk(params.trader.instrument_id, params.lot, params.trader.tick)
@@ -208,7 +209,8 @@ class Carrier(Strategy):
             self._carry_out(self.trader.on_position(*self._desk.held(self.cache), self._now()))
         else:
             self._reconciling, self._asked_lots = True, self.trader.position.lots
-            for order_id in self.trader.desk.orders.live:  # what filled unheard is booked as what it was
+            self._due = set(self.trader.desk.orders.live)  # what filled unheard is booked as what it was, before
+            for order_id in self._due:
                 self._venue.ask_order(self._name, order_id)
             self._venue.ask_positions()
 

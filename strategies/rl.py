@@ -31,7 +31,7 @@ from core.messages import (
     signal_topic,
 )
 from core.trader import TraderState
-from core.venue_words import OrderWord, PositionWord, word_topic
+from core.venue_words import NoWord, OrderWord, PositionWord, word_topic
 from strategies.carrier import Carrier, RLStrategyParams
 from strategies.orders import is_slice
 
@@ -125,6 +125,8 @@ class RLStrategy(Carrier):
     def _on_word(self, message: object) -> None:
         """Take the venue's own word; a position's only where it was wanted."""
         now_ns = self._now()
+        if isinstance(message, OrderWord | NoWord):
+            self._due.discard(message.order_id)
         if isinstance(message, OrderWord):
             filled = float(message.filled)
             told = filled > 0.0 and not isnan(message.commission)
@@ -145,6 +147,9 @@ class RLStrategy(Carrier):
         """
         if self._reconciling and self.trader.position.lots != self._asked_lots:
             self._reconcile()  # what came meanwhile may not be in it: asked again
+            return
+        if self._reconciling and self._venue is not None and self._due & self.trader.desk.orders.live.keys():
+            self._venue.ask_positions()  # asked before: its orders are heard first
             return
         orders = self.trader.desk.orders
         differs = lots != self.trader.position.lots and orders.wake_ns() == 0

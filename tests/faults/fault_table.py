@@ -19,14 +19,16 @@ BAR = {**MARKET, "e": "kline", "k.x": "true"}
 class Fault(NamedTuple):
     """Rules (`venue.faults.Rule`) and acts (`ControlClient.act`) that are one fault.
 
-    ``seconds`` it lasts, 0: until every rule has hit as often as it counts; ``alerts``: a person must be told;
-    ``halts``: the breaker may halt the node for good, which is right; ``holding``: it begins under a position.
+    ``seconds`` it lasts, 0: until every rule has hit as often as it counts; ``alert``: what a person must be told, as a
+    pattern; ``quiet``: why nobody need be told; ``halts``: the breaker may halt the node for good, which is right;
+    ``holding``: it begins under a position.
     """
 
     rules: tuple[Mapping[str, Any], ...] = ()
     acts: tuple[Mapping[str, Any], ...] = ()
     seconds: float = 0.0
-    alerts: bool = False
+    alert: str = ""
+    quiet: str = ""
     halts: bool = False
     holding: bool = False
 
@@ -44,72 +46,99 @@ def _drop(*channels: str) -> tuple[Mapping[str, Any], ...]:
 
 
 ALL = ("market", "user", "trading")
+LATE = r"the bar of \S+ is \d+ s late"
+SILENT = "has not answered a question|fate is unknown"
+DOUBT = "fate is unknown"
+REFUSED = "is rejected|fate is unknown"
+BACK = "it is back before anything is late, and what it left out is asked for"
+HEARD = "the stream told what the answer did not"
+ASKED = "an order that nobody answers for is told; what else was not heard is asked for and booked"
+DOOR = "refused at the door, and had from REST before it is late"
+AGAIN = "it is withdrawn again; a stop only reduces"
 
 FAULTS: Mapping[str, Fault] = {
     # connections
-    "market socket dropped": Fault(acts=_drop("market")),
-    "user socket dropped": Fault(acts=_drop("user")),
-    "trading socket dropped": Fault(acts=_drop("trading")),
-    "all sockets dropped": Fault(acts=_drop(*ALL)),
-    "market socket stalls": Fault(_while("stall", MARKET), seconds=5.0, alerts=True),
-    "user socket stalls": Fault(_while("stall", USER), seconds=4.0),
-    "market connections refused": Fault(_while("refuse", MARKET), _drop("market"), 5.0, alerts=True),
-    "user connections refused": Fault(_while("refuse", USER), _drop("user"), 4.0),
-    "trading connections refused": Fault(_while("refuse", TRADING), _drop("trading"), 4.0),
-    "all connections refused": Fault(_while("refuse", MARKET, USER, TRADING, REST), _drop(*ALL), 5.0, alerts=True),
+    "market socket dropped": Fault(acts=_drop("market"), quiet=BACK),
+    "user socket dropped": Fault(acts=_drop("user"), quiet=BACK),
+    "trading socket dropped": Fault(acts=_drop("trading"), quiet=BACK),
+    "all sockets dropped": Fault(acts=_drop(*ALL), quiet=BACK),
+    "market socket stalls": Fault(_while("stall", MARKET), seconds=5.0, alert=LATE),
+    "user socket stalls": Fault(_while("stall", USER), seconds=4.0, quiet=ASKED),
+    "market connections refused": Fault(_while("refuse", MARKET), _drop("market"), 5.0, alert=LATE),
+    "user connections refused": Fault(_while("refuse", USER), _drop("user"), 4.0, quiet=ASKED),
+    "trading connections refused": Fault(_while("refuse", TRADING), _drop("trading"), 4.0, quiet=ASKED),
+    "all connections refused": Fault(_while("refuse", MARKET, USER, TRADING, REST), _drop(*ALL), 5.0, alert=SILENT),
     # answers
-    "order: 500, not carried out": Fault(_once("server_error", ORDER)),
-    "order: error of the exchange": Fault(_once("error", ORDER)),
-    "order: 429 with Retry-After": Fault(_once("rate_limit", ORDER, retry_after=2)),
-    "order: wrong signature": Fault(_once("bad_signature", ORDER)),
-    "order: key refused": Fault(_once("bad_key", ORDER)),
-    "order: margin is short": Fault(_once("margin", ORDER)),
-    "order: time-out, carried out": Fault(_once("timeout_executed", ORDER)),
-    "order: time-out, not carried out": Fault(_once("timeout", ORDER), alerts=True),
-    "order: acknowledgement lost": Fault(_once("lost_ack", ORDER)),
-    "order: line cut, not carried out": Fault(_once("cut", ORDER), alerts=True),
-    "order: answered late": Fault(_once("late_answer", ORDER, delay_ms=2_500)),
-    "order: carried out late": Fault(_once("slow", ORDER, delay_ms=700)),
-    "stop: 500, not carried out": Fault(_once("server_error", STOP)),
-    "stop: 429 with Retry-After": Fault(_once("rate_limit", STOP, retry_after=2)),
-    "stop: margin is short": Fault(_once("margin", STOP)),
-    "stop: time-out, carried out": Fault(_once("timeout_executed", STOP)),
-    "stop: time-out, not carried out": Fault(_once("timeout", STOP)),
-    "stop: acknowledgement lost": Fault(_once("lost_ack", STOP)),
-    "stop: line cut, not carried out": Fault(_once("cut", STOP)),
-    "withdrawal of a stop: 500": Fault(_once("server_error", WITHDRAW), holding=True),
-    "withdrawal of a stop: acknowledgement lost": Fault(_once("lost_ack", WITHDRAW), holding=True),
-    "withdrawal of a stop: line cut": Fault(_once("cut", WITHDRAW), holding=True),
-    "every request: 500": Fault(_while("server_error", REST, TRADING), seconds=4.0, alerts=True),
-    "every request: 418 with Retry-After": Fault(_while("ban", REST, TRADING, retry_after=3), seconds=4.0, alerts=True),
-    "every request: wrong signature": Fault(_while("bad_signature", REST, TRADING), seconds=3.0, alerts=True),
-    "maintenance": Fault(_while("maintenance", REST, *(USER, MARKET, TRADING)), _drop(*ALL), 5.0, alerts=True),
-    # events
-    "fill suppressed": Fault(_once("suppress", FILL)),
-    "order events suppressed": Fault(_once("suppress", {**USER, "e": "ORDER_TRADE_UPDATE"}, 4)),
-    "balance events suppressed": Fault(_once("suppress", {**USER, "e": "ACCOUNT_UPDATE"}, 4)),
-    "stop events suppressed": Fault(_once("suppress", ALGO, 3)),
-    "user events duplicated": Fault(_once("duplicate", USER, 12)),
-    "user events delayed": Fault(_once("delay", USER, 6, delay_ms=700)),
-    "user events reordered": Fault(_once("reorder", USER, 2)),
-    # klines
-    "kline of zero": Fault(_once("kline_zero", BAR), holding=True),
-    "kline tenfold": Fault(_once("kline_outlier", BAR), holding=True),
-    "kline missing": Fault(_once("kline_missing", BAR, 2)),
-    "kline duplicated": Fault(_once("kline_duplicate", BAR)),
-    "kline out of order": Fault(_once("kline_out_of_order", BAR)),
-    "kline of zero, by REST too": Fault(
-        _once("kline_zero", BAR) + _while("kline_zero", KLINES), seconds=2.0, holding=True
+    "order: 500, not carried out": Fault(_once("server_error", ORDER), alert=DOUBT),
+    "order: error of the exchange": Fault(_once("error", ORDER), alert=DOUBT),
+    "order: 429 with Retry-After": Fault(_once("rate_limit", ORDER, retry_after=2), alert=REFUSED),
+    "order: wrong signature": Fault(_once("bad_signature", ORDER), alert=REFUSED),
+    "order: key refused": Fault(_once("bad_key", ORDER), alert=REFUSED),
+    "order: margin is short": Fault(_once("margin", ORDER), alert=REFUSED),
+    "order: time-out, carried out": Fault(_once("timeout_executed", ORDER), quiet=HEARD),
+    "order: time-out, not carried out": Fault(_once("timeout", ORDER), alert=DOUBT),
+    "order: acknowledgement lost": Fault(_once("lost_ack", ORDER), quiet=HEARD),
+    "order: line cut, not carried out": Fault(_once("cut", ORDER), alert=DOUBT),
+    "order: answered late": Fault(_once("late_answer", ORDER, delay_ms=2_500), quiet=HEARD),
+    "order: carried out late": Fault(_once("slow", ORDER, delay_ms=700), quiet=HEARD),
+    "stop: 500, not carried out": Fault(_once("server_error", STOP), alert=DOUBT),
+    "stop: 429 with Retry-After": Fault(_once("rate_limit", STOP, retry_after=2), alert=REFUSED),
+    "stop: margin is short": Fault(_once("margin", STOP), alert=REFUSED),
+    "stop: time-out, carried out": Fault(_once("timeout_executed", STOP), quiet=HEARD),
+    "stop: time-out, not carried out": Fault(_once("timeout", STOP), alert=DOUBT),
+    "stop: acknowledgement lost": Fault(_once("lost_ack", STOP), quiet=HEARD),
+    "stop: line cut, not carried out": Fault(_once("cut", STOP), alert=DOUBT),
+    "withdrawal of a stop: 500": Fault(_once("server_error", WITHDRAW), holding=True, quiet=AGAIN),
+    "withdrawal of a stop: acknowledgement lost": Fault(_once("lost_ack", WITHDRAW), holding=True, quiet=HEARD),
+    "withdrawal of a stop: line cut": Fault(_once("cut", WITHDRAW), holding=True, quiet=AGAIN),
+    "every request: 500": Fault(_while("server_error", REST, TRADING), seconds=4.0, alert=SILENT),
+    "every request: 418 with Retry-After": Fault(
+        _while("ban", REST, TRADING, retry_after=3), seconds=4.0, alert=SILENT
     ),
-    "kline missing, by REST too": Fault(_once("kline_missing", BAR) + _while("kline_missing", KLINES), seconds=2.0),
+    "every request: wrong signature": Fault(
+        _while("bad_signature", REST, TRADING), seconds=3.0, alert=f"{SILENT}|{REFUSED}"
+    ),
+    "maintenance": Fault(_while("maintenance", REST, *(USER, MARKET, TRADING)), _drop(*ALL), 5.0, alert=SILENT),
+    # events
+    "fill suppressed": Fault(_once("suppress", FILL), quiet=ASKED),
+    "order events suppressed": Fault(_once("suppress", {**USER, "e": "ORDER_TRADE_UPDATE"}, 4), quiet=ASKED),
+    "balance events suppressed": Fault(
+        _once("suppress", {**USER, "e": "ACCOUNT_UPDATE"}, 4),
+        quiet="the books are held to the balance that the venue itself tells",
+    ),
+    "stop events suppressed": Fault(_once("suppress", ALGO, 3), quiet=ASKED),
+    "user events duplicated": Fault(_once("duplicate", USER, 12), quiet="each is counted once"),
+    "user events delayed": Fault(_once("delay", USER, 6, delay_ms=700), quiet=ASKED),
+    "user events reordered": Fault(_once("reorder", USER, 2), quiet="they are taken in any order"),
+    # klines
+    "kline of zero": Fault(_once("kline_zero", BAR), holding=True, quiet=DOOR),
+    "kline tenfold": Fault(_once("kline_outlier", BAR), holding=True, quiet=DOOR),
+    "kline missing": Fault(_once("kline_missing", BAR, 2), quiet=DOOR),
+    "kline duplicated": Fault(_once("kline_duplicate", BAR), quiet="it is taken once"),
+    "kline out of order": Fault(_once("kline_out_of_order", BAR), quiet=DOOR),
+    "kline of zero, by REST too": Fault(
+        _once("kline_zero", BAR) + _while("kline_zero", KLINES),
+        seconds=2.0,
+        holding=True,
+        quiet="it is asked for until it is whole, and told once it is late",
+    ),
+    "kline missing, by REST too": Fault(
+        _once("kline_missing", BAR) + _while("kline_missing", KLINES),
+        seconds=2.0,
+        quiet="it is asked for until it is whole, and told once it is late",
+    ),
     # the account and the clock
-    "clock 3 s off": Fault(_while("skew", {}, skew_ms=3_000), seconds=3.0, alerts=True),
-    "clock 8 s off": Fault(_while("skew", {}, skew_ms=-8_000), seconds=3.0, alerts=True),
-    "listen key expires": Fault(acts=({"do": "expire_listen_keys"},)),
-    "stop cancelled by the exchange": Fault(acts=({"do": "cancel", "what": "algos"},), holding=True, alerts=True),
+    "clock 3 s off": Fault(_while("skew", {}, skew_ms=3_000), seconds=3.0, alert="our clock is"),
+    "clock 8 s off": Fault(_while("skew", {}, skew_ms=-8_000), seconds=3.0, alert="our clock is"),
+    "listen key expires": Fault(acts=({"do": "expire_listen_keys"},), quiet="the engine takes a new one at once"),
+    "stop cancelled by the exchange": Fault(
+        acts=({"do": "cancel", "what": "algos"},), holding=True, alert="the stop is"
+    ),
     "stop cancelled by the exchange, unheard": Fault(
-        _once("suppress", ALGO), ({"do": "cancel", "what": "algos"},), halts=True, holding=True
+        _once("suppress", ALGO), ({"do": "cancel", "what": "algos"},), halts=True, holding=True, alert="the stop is"
     ),  # it is replaced; but the engine counts the dead one on, and the breaker halts for stops that rest without need
-    "liquidation": Fault(acts=({"do": "liquidate", "symbol": "BTCUSDT"},), holding=True, halts=True, alerts=True),
+    "liquidation": Fault(
+        acts=({"do": "liquidate", "symbol": "BTCUSDT"},), holding=True, halts=True, alert="nobody knows|the venue holds"
+    ),
 }
 """By name. That an entry is cancelled by the exchange is among the tests of orders: ours are market orders here."""

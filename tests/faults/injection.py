@@ -4,13 +4,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fault_table import FAULTS, Fault
-from nodes import ENGINE_MARK, Trial, Zygote, trial
+from nodes import Trial, Zygote, trial
+from verdicts import eager, opened_in_doubt, sent_twice, unheard
 
 from adapters.session_log import SessionLog
 from adapters.state_store import FileStateStore
@@ -259,9 +260,9 @@ def _lived(life: _Life, waiting: list[Course]) -> list[Injected]:
     finally:
         _stop(life)
     log = [row for row in SessionLog(life.folder / "session-1").rows() if row.source == "decided"]
-    unheard = [_unheard(one, log) for one in found]
-    found = [one._replace(wrong=(*one.wrong, *more)) for one, more in zip(found, unheard, strict=True)]
-    whole = (*_eager(log), *_twice(life.control.ledger()["exchange"]))
+    found = [one._replace(wrong=(*one.wrong, *unheard(one.names, one.span, log))) for one in found]
+    ledger = life.control.ledger()
+    whole = (*eager(log), *opened_in_doubt(log, ledger["wire"]), *sent_twice(ledger["exchange"]))
     return [*found[:-1], found[-1]._replace(wrong=(*found[-1].wrong, *whole))]
 
 
@@ -274,45 +275,3 @@ def _stop(life: _Life) -> None:
                 if life.node.ended(0.02) is not None:
                     return
             time.sleep(0.05)
-
-
-def _unheard(one: Injected, log: Sequence[Any]) -> list[str]:
-    """Return the faults of which a person should have been told and was not."""
-    begun, ended = one.span
-    told = any(row.kind in {"alerts", "breaker"} and begun <= row.body["ts_event"] <= ended + 60e9 for row in log)
-    return [f"{name}: nobody was told" for name in one.names if FAULTS[name].alerts and not told]
-
-
-def _eager(log: Sequence[Any]) -> list[str]:
-    """Return what was opened while the fate of an order was unknown, or while the node was not to be trusted."""
-    unknown: set[str] = set()
-    mode, found = "LIVE", []
-    for row in log:
-        if row.kind == "modes":
-            mode = row.body["mode_to"]
-        elif row.kind == "alerts" and "its fate is unknown" in row.body["text"]:
-            unknown.add(row.body["text"].partition(":")[0])
-        elif row.kind == "fills":
-            unknown.discard(row.body["client_order_id"])
-        elif row.kind == "orders":
-            order = row.body
-            opens = order["status"] == "submitted" and order["purpose"] in {"entry", "add"}
-            if opens and (unknown or mode != "LIVE"):
-                found.append(f"{order['client_order_id']} opens while {unknown or mode}")
-            if order["status"] not in {"submitted", "unknown"}:
-                unknown.discard(order["client_order_id"])
-    return found
-
-
-def _twice(ledger: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names under which the venue carried out more than one order, and names that are not ours."""
-    seen: set[str] = set()
-    found = []
-    for row in ledger:
-        if row["kind"] != "request" or row["method"] != "POST" or not row["path"].lower().endswith("order"):
-            continue
-        name = str(row["params"].get("newClientOrderId") or row["params"].get("clientAlgoId"))
-        if name in seen or not name.startswith(ENGINE_MARK):
-            found.append(f"sent twice or not ours: {name}")
-        seen.add(name)
-    return found

@@ -7,7 +7,6 @@ nothing was opened while the fate of an order was unknown; whoever must be told 
 import os
 import random
 import sys
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from fault_table import FAULTS
 from injection import Course, Injected, faulted
 from networks import artifact, random_network
 from nodes import Zygote
+from outcomes import kept, table
 
 RUNS = int(os.environ.get("FAULT_RUNS", "6"))
-LANES = int(os.environ.get("FAULT_LANES", "4"))
+LANES = int(os.environ.get("FAULT_LANES", "6"))
 MIXED = [name for name, fault in FAULTS.items() if not fault.halts]
 
 
@@ -52,42 +52,25 @@ def injected(zygote, folder: Path, courses: list[Course], seed: int) -> list[Inj
         return [one for lane in lanes for one in lane.result()]
 
 
-def table(found: list[Injected]) -> str:
-    """Return a line for each fault: times injected, times survived, worst seconds to recover."""
-    rows = defaultdict(list)
-    for one in found:
-        for name in one.names:
-            rows[name].append(one)
-    lines = [f"{'fault':45}{'injected':>9}{'hits':>6}{'survived':>9}{'worst s':>9}{'bars':>7}"]
-    for name in (*FAULTS, *sorted(set(rows) - set(FAULTS))):
-        if some := rows.get(name):
-            survived = sum(not one.wrong for one in some)
-            hits, bars = sum(one.hits for one in some), max(one.bars for one in some)
-            worst = max(one.seconds for one in some)
-            lines.append(f"{name:45}{len(some):>9}{hits:>6}{survived:>9}{worst:>9.1f}{bars:>7}")
-    return "\n".join(lines)
-
-
 def failures(found: list[Injected]) -> list[str]:
-    """Return what went wrong; a halt without need costs trades, not money, and fails the soak alone."""
-    needless = () if "FAULT_RUNS" in os.environ else ("frozen by", "the breaker:", "never struck", "no position came")
-    return [
-        f"{' + '.join(one.names)}: {each}"
-        for one in found
-        for each in one.wrong
-        if not any(word in each for word in needless)
-    ]
+    """Show what came of them, keep it where the environment says (``FAULT_TABLE``), return what went wrong."""
+    print(f"\n{table(found)}")
+    if "FAULT_TABLE" in os.environ:
+        kept(found, Path(os.environ["FAULT_TABLE"]))
+    return [f"{' + '.join(one.names)}: {each}" for one in found for each in one.wrong]
+
+
+def test_every_fault_tells_a_person_or_says_why_not():
+    assert [name for name, fault in FAULTS.items() if bool(fault.alert) == bool(fault.quiet)] == []
 
 
 def test_after_every_fault_a_node_is_what_the_venue_is(zygote, tmp_path):
     found = injected(zygote, tmp_path, [Course.of(name) for name in FAULTS], seed=5)
-    print(f"\n{table(found)}")
     assert failures(found) == []
     assert {name for one in found for name in one.names} == set(FAULTS)
 
 
 def test_after_several_faults_at_once_a_node_is_what_the_venue_is(zygote, tmp_path):
     found = injected(zygote, tmp_path, combined(RUNS), seed=500)
-    print(f"\n{table(found)}")
     assert failures(found) == []
     assert len(found) >= RUNS
