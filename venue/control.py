@@ -69,6 +69,7 @@ class Control:
         """Return the routes."""
         return [
             web.post("/control/next", self._guarded(self._next)),
+            web.post("/control/play", self._guarded(self._play)),
             web.post("/control/rest", self._guarded(self._rest)),
             web.post("/control/go", self._guarded(self._go)),
             web.get("/control/faults", self._guarded(self._rules)),
@@ -99,6 +100,11 @@ class Control:
             await self._going.wait()
         finally:
             self._waiting.clear()
+        played = await self._player.step(int(request.query.get("bars", "1")))
+        return {"played": played, **self._short()}
+
+    async def _play(self, request: web.Request) -> dict[str, Any]:
+        """Play on at once, whether the client has asked for it or is made to wait."""
         played = await self._player.step(int(request.query.get("bars", "1")))
         return {"played": played, **self._short()}
 
