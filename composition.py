@@ -143,7 +143,11 @@ def components(
         store=outside.store,
         faults=outside.faults,
         time=outside.time,
-        closes={name: window.market.close for name, window in outside.windows.items() if window.ts_close > 0},
+        closes={
+            name: window.market.close
+            for name, window in outside.windows.items()
+            if outside.streams and window.ts_close > 0
+        },
     )
     built = Components(
         actors=(

@@ -48,15 +48,18 @@ class AccountView:
 
     @asked
     def _last_close(self, instrument: str) -> float:
-        """Return the close of the last bar: of one that was taken at the door, where somebody stands there."""
+        """Return the close of the last bar: of one that was taken at the door, or of history, where somebody is there.
+
+        The engine's cache has what is refused at the door, too: it is asked only where there is none.
+        """
         if instrument in self._taken:
             return self._taken[instrument].close
+        if instrument in self._closes:
+            return self._closes[instrument]
         bar = self.cache.bar(self._bar_types[instrument])
-        if bar is not None:
-            return float(bar.close.as_double())
-        if instrument not in self._closes:
+        if bar is None:
             raise RuntimeError(f"a position in {instrument} cannot be marked: no bar of it has been seen")
-        return self._closes[instrument]
+        return float(bar.close.as_double())
 
     @asked
     def _last_seen(self, instrument: str) -> int:

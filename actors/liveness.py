@@ -33,7 +33,16 @@ from core.messages import (
 )
 from core.protocols import ClockWatch, Journal, Timekeeper
 from core.settlements import Payments
-from core.venue_words import FundingWord, NoWord, OrderWord, PositionWord, VenueDesk, word_topic
+from core.venue_words import (
+    FundingWord,
+    NoWord,
+    OrderWord,
+    PositionWord,
+    VenueDesk,
+    Wanted,
+    wanted_topic,
+    word_topic,
+)
 
 __all__ = ["LivenessActor", "LivenessParams"]
 
@@ -116,6 +125,7 @@ class LivenessActor(DataActor):
     def on_start(self) -> None:
         """Listen to whatever shows that somebody is there."""
         self.subscribe_topic(outcome_topic(), self._on_outcome)
+        self.subscribe_topic(wanted_topic(), self._on_wanted)
         for name in self._params.lots:
             self.subscribe_topic(bar_topic(name), self._on_closed_bar)
             self.subscribe_topic(position_topic(name), self._on_position)
@@ -158,6 +168,11 @@ class LivenessActor(DataActor):
                 self._live.answered(message.client_order_id)
 
     @recorded
+    def _on_wanted(self, message: object) -> None:
+        if isinstance(message, Wanted) and message.of == "positions":
+            self._ask()
+
+    @recorded
     def _on_poll(self, _: Any) -> None:
         """Tell everybody what the venue said."""
         for word in self._venue.words() if self._venue is not None else ():
@@ -180,7 +195,8 @@ class LivenessActor(DataActor):
         self._live.clock(self._offset.offset_ns)
         self._busy(engine_ns - int(event.ts_event))
         self._tell(self._live.look(now), now)
-        doubtful = self._live.mode is not Mode.LIVE
+        apart = any(self._held(name) != lots for name, lots in self._owned.items())
+        doubtful = apart or self._live.mode is not Mode.LIVE
         if doubtful or engine_ns - self._asked_ns >= self._params.position_ns:
             self._asked_ns = engine_ns
             self._ask()

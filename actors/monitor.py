@@ -12,7 +12,7 @@ from nautilus_trader.model import ActorId, BarType, InstrumentId, OrderSide
 
 from core.degraded import ModeState, mode_topic
 from core.faults import Faults, recorded
-from core.invariants import Limits, Violation, violations
+from core.invariants import Limits, Look, Violation, violations
 from core.messages import (
     Alert,
     ClosedBar,
@@ -34,13 +34,15 @@ from core.messages import (
 from core.protocols import Journal, Timekeeper
 from core.slices import parent_of
 from core.timekeeping import EngineTime
-from core.venue_words import OrderWord, PositionWord, word_topic
+from core.venue_words import OrderWord, PositionWord, Wanted, wanted_topic, word_topic
 from core.watch import OpenOrder, Watch, Words
 from core.witness import Witness
 
 __all__ = ["Monitor", "MonitorParams", "WatchedInstrument"]
 
 SOURCE = "invariants"
+ENGINE = "engine"
+"""Who freezes entries while the engine's cache holds something else than the venue and the strategy."""
 STOPS = frozenset({"STOP_MARKET", "STOP_LIMIT", "TRAILING_STOP_MARKET", "TRAILING_STOP_LIMIT"})
 DAY_NS = 86_400_000_000_000
 _NOBODY = PositionState("", 0, 0, 0.0, 0.0, 0, 0.0, 0)
@@ -65,7 +67,7 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True):
 
 ENDED = frozenset({"filled", "canceled", "expired", "rejected"})
 """What the venue says of an order that rests no more."""
-_REMEMBERED = 64
+_REMEMBERED = 1_024
 """Orders of which the venue said that they have ended."""
 
 
@@ -122,8 +124,9 @@ class Monitor(DataActor):
         self._closes: dict[str, float] = {}
         self._risk: RiskState | None = None
         self._started_ns = self._evaluated_ns = 0
-        self._over: dict[str, None] = {}
+        self._over: dict[str, str] = {}
         self._standing: dict[str, set[str]] = {name: set() for name in params.instruments}
+        self._astray: set[str] = set()
         self._pending: dict[str, int] = {}
         self._alerts = 0
         self._venue_lots: dict[str, int | None] = dict.fromkeys(params.instruments)
@@ -189,18 +192,20 @@ class Monitor(DataActor):
     @recorded
     def _on_word(self, message: object) -> None:
         """Take what the venue says is held and how an order has ended; look where what is held differs."""
-        if isinstance(message, OrderWord) and message.status in ENDED:
-            self._over[message.order_id] = None
+        if isinstance(message, OrderWord) and message.status != "working":
+            self._over[message.order_id] = message.status
             while len(self._over) > _REMEMBERED:
                 del self._over[next(iter(self._over))]
         elif isinstance(message, PositionWord) and message.instrument_id in self._ids:
             name = message.instrument_id
             lots = round(Decimal(message.quantity) / self._lots[name])
+            if lots != self._positions[name].lots and 0 < message.ts_event < self._positions[name].ts_event:
+                return  # asked before what was done last
             twice = self._told_lots[name] == lots  # one that was under way when something filled is of before
             self._told_lots[name] = lots
             if twice or lots == self._positions[name].lots:
                 self._venue_lots[name] = lots
-            if lots != self._positions[name].lots:
+            if lots != self._positions[name].lots or lots != self._cache_lots(name):
                 self._look_at(name, self._now())
 
     @recorded
@@ -227,12 +232,18 @@ class Monitor(DataActor):
             age = self._decision_age(name, now)
             if (
                 self._positions[name].lots != 0
+                or self._standing[name]
+                or name in self._astray
                 or age > self._params.limits.decision_seconds
                 or self.cache.orders_open_count(instrument_id=instrument_id) > 0
             ):
                 self._look(name, now, decision_age_seconds=age)
             if now % DAY_NS < self._params.check_interval_ns:
-                known = {str(order_id) for order_id in self.cache.client_order_ids_open(instrument_id=instrument_id)}
+                known = {
+                    str(order.client_order_id)
+                    for orders in (self.cache.orders_open, self.cache.orders_inflight)
+                    for order in orders(instrument_id=instrument_id)
+                }
                 self._witness.forget(name, now - DAY_NS, known | {parent_of(order_id) for order_id in known})
 
     @recorded
@@ -262,10 +273,11 @@ class Monitor(DataActor):
             breaker_ns=self._evaluated_ns,
             decision_age_seconds=decision_age_seconds,
         )
-        found = violations(
-            watch.look(now, words, self._open_orders(name, abreast=words.cache_lots == words.owner_lots)),
-            self._params.limits,
-        )
+        if words.venue_lots is None and words.cache_lots != words.owner_lots:
+            self.publish_message(wanted_topic(), Wanted("positions"))
+        look = watch.look(now, words, self._open_orders(name))
+        found = violations(look, self._params.limits)
+        self._mind_engine(look, now)
         standing = self._standing[name]
         new = [violation for violation in found if violation.name not in standing]
         healed = standing and not found
@@ -278,6 +290,18 @@ class Monitor(DataActor):
             )
         if watch.due_ns > 0:
             self._look_at(name, watch.due_ns)
+
+    def _mind_engine(self, look: Look, now: int) -> None:
+        """Freeze entries while the engine's cache is wrong of what is held; its own checks set it right."""
+        name, lasts = look.instrument_id, look.astray_seconds >= self._params.limits.settle_seconds
+        if (look.astray_seconds > 0.0 and not lasts) or lasts == (name in self._astray):
+            return
+        (self._astray.add if lasts else self._astray.remove)(name)
+        text = f"{name}: the engine holds {look.cache_lots} lots, the venue and the strategy {look.owner_lots}"
+        if not lasts:
+            text = f"{name}: the engine holds what the venue holds again"
+        self.publish_message(freeze_topic(), Freeze(name, ENGINE, frozen=lasts, reason=text, ts_event=now))
+        self.publish_message(alert_topic(), Alert(SOURCE, "warning" if lasts else "info", text, now))
 
     def _report(self, violation: Violation, now: int) -> None:
         """Freeze, trip, alert; whoever hears the alert writes it down."""
@@ -297,13 +321,14 @@ class Monitor(DataActor):
             total += quantity if position.is_long else -quantity
         return round(total / self._lots[name])
 
-    def _open_orders(self, name: str, *, abreast: bool) -> list[OpenOrder]:
-        """Return what rests; the engine, even ``abreast`` of what is held, may not know yet that an order ended."""
+    def _open_orders(self, name: str) -> list[OpenOrder]:
+        """Return what rests; the engine may not know yet that an order ended, which the venue has said."""
         orders: dict[str, OpenOrder] = {}
         resting = self.cache.orders_open(instrument_id=self._ids[name])
         for place, order in enumerate((*resting, *self.cache.orders_inflight(instrument_id=self._ids[name]))):
             order_id = str(order.client_order_id)
-            if abreast and order_id in self._over:
+            ended = self._over.get(order_id, "working")
+            if ended in ENDED or (ended == "absent" and place >= len(resting)):
                 continue
             protective = order.order_type.name in STOPS
             orders.setdefault(

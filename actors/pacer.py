@@ -76,7 +76,7 @@ class Pacer(DataActor):
         self._ended = ended
         self._closes = {str(BarType.from_str(bar_type).instrument_id): 0 for bar_type in params.bar_types}
         self._market_ns = 0
-        self._stepping = True
+        self._stepping = False
         self._waited_for = ReplayStep(0, done=False)
         self._since_ns = 0
         self._quiet = 0
@@ -85,13 +85,13 @@ class Pacer(DataActor):
 
     @recorded
     def on_start(self) -> None:
-        """Listen to bars, and begin."""
+        """Listen to bars; the first one is asked for once what was inherited is settled."""
         for bar_type in self._params.bar_types:
             self.subscribe_bars(BarType.from_str(bar_type))
         for name in self._closes:
             self.subscribe_topic(bar_topic(name), self._on_closed_bar)
+        self._since_ns = self._now()
         self.clock.set_timer_ns("pacer", TICK_NS, callback=self._on_tick)
-        self._steps.ask()
 
     @recorded
     def on_stop(self) -> None:

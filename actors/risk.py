@@ -91,7 +91,8 @@ class RiskActor(AccountView, DataActor):
     time : Timekeeper, optional
         Market time; by default the engine's.
     closes : Mapping[str, float]
-        Last closes of history, by instrument id: what was held before is marked at them until a bar comes.
+        Last closes of history, by instrument id, where bars are taken at a door: what was held before is marked at
+        them until one is taken.
 
     Raises `StateError` where the state that was kept cannot be trusted.
     """

@@ -19,6 +19,7 @@ import httpx
 
 from adapters.binance_refusals import ABSENT, CLOCK, UNCERTAIN, VenueBusyError, VenueRefusalError, refusal
 from adapters.credentials import Credentials
+from adapters.web import trusted
 from core.checkup import KeyRights
 from core.errors import AutotradeError, UsageError
 
@@ -94,7 +95,11 @@ class BinanceAccount:
         self.used_weight: int | None = None
         self.offset_ms = 0
         self._client = httpx.Client(
-            timeout=timeout_seconds, transport=transport, follow_redirects=False, headers={"User-Agent": "autotrade"}
+            timeout=timeout_seconds,
+            transport=transport,
+            verify=trusted(),
+            follow_redirects=False,
+            headers={"User-Agent": "autotrade"},
         )
 
     def __repr__(self) -> str:

@@ -136,6 +136,7 @@ def _engine(venue: Venue, infos: Sequence[InstrumentInfo], *, simulated: bool) -
         inflight_check_threshold_ms=round(venue.inflight_seconds * 1e3),
         open_check_interval_secs=None if simulated else venue.open_check_seconds,
         position_check_interval_secs=None if simulated else venue.position_check_seconds,
+        position_check_threshold_ms=round(venue.position_check_seconds * 1e3),  # what has just moved is left alone
         purge_closed_orders_interval_mins=60,
         purge_closed_orders_buffer_mins=60,
         purge_closed_positions_interval_mins=60,

@@ -2,8 +2,10 @@
 
 import json
 import random
+import ssl
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -12,11 +14,17 @@ import httpx
 
 from core.errors import DataError, UsageError
 
-__all__ = ["Answer", "Web"]
+__all__ = ["Answer", "Web", "trusted"]
 
 _MAX_PAUSE_SECONDS = 120.0
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.IM_A_TEAPOT)
 """Answers below 500 that time will cure; Binance sends 418 to those who ignored its 429."""
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Return whose certificates are trusted; they are read once, which takes as long as everything else of a client."""
+    return httpx.create_ssl_context()
 
 
 class Answer(NamedTuple):
@@ -58,7 +66,7 @@ class Web:
         self._timeout = timeout_seconds
         self._sleep = sleep
         self._chance = chance
-        self._client = httpx.Client(timeout=timeout_seconds, follow_redirects=True)
+        self._client = httpx.Client(timeout=timeout_seconds, follow_redirects=True, verify=trusted())
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,8 @@ from venue.start import TOKEN_VARIABLE, started_venue
 __all__ = ["controlled", "replayed"]
 
 _DEFAULT_NS = 7 * DAY_NS
+_HEARD_SECONDS = 5.0
+"""For which the venue waits until the node listens."""
 
 
 @contextmanager
@@ -115,4 +118,5 @@ def _control_of(client: ControlClient, url: str) -> ReplayControl:
         state = client.state()
     except (ControlError, OSError) as error:
         raise AutotradeError(f"{url} is no venue that replays: {error}") from None
-    return ReplayControl(following=client.next, market_ns=int(state["market_ms"]) * 1_000_000)
+    following = partial(client.next, heard=_HEARD_SECONDS)
+    return ReplayControl(following=following, market_ns=int(state["market_ms"]) * 1_000_000)

@@ -198,6 +198,12 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 f"sizing.full_confidence: {self.sizing.full_confidence} is below ensemble.min_confidence "
                 f"{self.ensemble.min_confidence}; choose {self.ensemble.min_confidence} to 1"
             )
+        if self.orders.submit_timeout_seconds * 1e3 <= self.venue.recv_window_ms:
+            raise ConfigError(
+                f"orders.submit_timeout_seconds: {self.orders.submit_timeout_seconds:g} is not beyond "
+                f"venue.recv_window_ms {self.venue.recv_window_ms}: an order that is given up could still be carried "
+                f"out; choose more than {self.venue.recv_window_ms / 1e3:g}, or a shorter window"
+            )
 
     def tally_params(self) -> TallyParams:
         """Return the rules of the tally."""

@@ -237,6 +237,8 @@ class Desk:
         if order.increases and order.filled == 0:
             order.withdrawn = True
             withdraw_entry(self.holding.memory, 0, risk)
+            if refused is not None and order.state is OrderState.REJECTED:
+                out.append(self.alert(f"{order.order_id}: the {order.purpose} is rejected, {refused}", now_ns))
         act = Action.FLATTEN if refused is None else action(refused, order.purpose)
         if act is Action.RESYNC:
             out.append(Reconcile(now_ns))

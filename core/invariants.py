@@ -55,7 +55,8 @@ class Look(NamedTuple):
     the most that stops against that side covered in this time; ``most_long`` and ``most_short`` (unsigned) within the
     last ``settle_seconds``; ``cache_lots`` of the engine, ``owner_lots`` of the strategy, ``journal_lots`` summed
     over the journal's fills, ``venue_lots`` by the venue's own word (None: not asked); ``apart_seconds`` since these
-    began to differ, 0 where they agree; ``close`` of the last decision, quote currency, 0 before any;
+    began to differ, 0 where they agree; the engine's are none of these where the venue confirms the strategy's, and
+    ``astray_seconds`` since then they differ; ``close`` of the last decision, quote currency, 0 before any;
     ``decision_age_seconds`` while data have flowed all along, else NaN; ``breaker_age_seconds`` while something is
     held, else NaN; ``committed`` notional of all instruments and ``equity`` when an increase was last ordered, quote
     currency, NaN where none was since the last look.
@@ -77,6 +78,12 @@ class Look(NamedTuple):
     committed: float
     equity: float
     covered_lots: int = 0
+    astray_seconds: float = 0.0
+
+    @property
+    def believed_lots(self) -> int:
+        """What is held (`core.watch.Words`)."""
+        return self.owner_lots if self.venue_lots == self.owner_lots else self.cache_lots
 
 
 class Violation(NamedTuple):
@@ -179,7 +186,7 @@ def _breaker_evaluated(look: Look, limits: Limits) -> str:
     if isnan(look.breaker_age_seconds) or look.breaker_age_seconds <= limits.breaker_seconds:
         return ""
     return (
-        f"{look.cache_lots} lots are held and the breaker was evaluated {look.breaker_age_seconds:g} seconds ago, "
+        f"{look.believed_lots} lots are held and the breaker was evaluated {look.breaker_age_seconds:g} seconds ago, "
         f"the limit is {limits.breaker_seconds:g}"
     )
 
@@ -202,7 +209,8 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant("used_capital", "when an increase is ordered, all that is committed is at most max_capital of the equity;"
               " what prices or losses do to it later is no violation",
               ("committed", "equity"), _used_capital),
-    Invariant("reconciled", "the position is the same by venue, cache, journal and strategy, but for settle_seconds",
+    Invariant("reconciled", "the position is the same by venue, cache, journal and strategy, but for settle_seconds;"
+              " where the venue confirms the strategy, a cache that lags freezes entries and violates nothing",
               ("cache_lots", "owner_lots", "journal_lots", "venue_lots", "apart_seconds"), _reconciled),
     Invariant("known_orders", "every open order has been written down by its owner", ("orders",), _known_orders),
     Invariant("fresh_decision", "while no bar is missing, the last decision is younger than two decision bars",

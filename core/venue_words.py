@@ -8,14 +8,26 @@ from typing import Literal, Protocol
 
 import msgspec
 
-__all__ = ["FundingWord", "NoWord", "OrderWord", "PositionWord", "Request", "VenueDesk", "Word", "word_topic"]
+__all__ = ["FundingWord", "NoWord", "OrderWord", "PositionWord", "Request", "VenueDesk", "Wanted", "Word",
+           "wanted_topic", "word_topic"]  # fmt: skip
 
 type Status = Literal["working", "filled", "canceled", "expired", "rejected", "absent"]
+
+
+def wanted_topic() -> str:
+    """Topic of whoever wants the venue asked."""
+    return "venue.wanted"
 
 
 def word_topic(instrument_id: str) -> str:
     """Topic of what the venue said of an instrument when asked."""
     return f"venue.{instrument_id}"
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Something of which the venue's own word is wanted now."""
+
+    of: Literal["positions", "balance"]
 
 
 class OrderWord(msgspec.Struct, frozen=True):

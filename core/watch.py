@@ -10,6 +10,8 @@ from core.invariants import Limits, Look, StandingOrder
 __all__ = ["OpenOrder", "Watch", "Words"]
 
 _SECOND_NS = 1_000_000_000
+_STOPS = 256
+"""Stops whose triggers are remembered: one that is not seen at every look has not been placed again."""
 _ANY = 2**62
 """Lots, where any may have been held."""
 
@@ -38,6 +40,14 @@ class Words(NamedTuple):
     breaker_ns: int
     decision_age_seconds: float = nan
 
+    @property
+    def believed_lots(self) -> int:
+        """What is held: the owner's word where the venue confirms it, whatever the engine has in its cache, else that.
+
+        A fill that is told late can be in the cache twice for a while, and one that was never told, not at all.
+        """
+        return self.owner_lots if self.venue_lots == self.owner_lots else self.cache_lots
+
 
 class Watch:
     """What must be remembered between two looks at an instrument.
@@ -57,7 +67,7 @@ class Watch:
         self._lots: deque[tuple[int, int]] = deque([(-(2**62), 0)])
         self._covers: deque[tuple[int, tuple[int, int]]] = deque([(-(2**62), (0, 0))])
         self._begun_ns = -(2**62)
-        self._apart_since = -1
+        self._apart_since = self._astray_since = -1
         self._triggers: dict[str, float] = {}
         self._ordered = (nan, nan)
         self.due_ns = 0
@@ -80,41 +90,43 @@ class Watch:
 
     def look(self, now_ns: int, words: Words, orders: Sequence[OpenOrder]) -> Look:
         """Return what is to be judged now, and set when to look again."""
-        self.held(now_ns, words.cache_lots)
+        held = words.believed_lots
+        self.held(now_ns, held)
         self._cover(now_ns, orders)
         self._forget(now_ns)
         settled = [lots for _, lots in _since(self._lots, now_ns - self._settle_ns)]
-        spoken = {words.cache_lots, words.owner_lots, words.journal_lots, words.venue_lots} - {None}
-        if len(spoken) == 1:
-            self._apart_since = -1
-        elif self._apart_since < 0:
-            self._apart_since = now_ns
+        spoken = {held, words.owner_lots, words.journal_lots, words.venue_lots} - {None}
+        self._apart_since = _since_when(self._apart_since, now_ns, lasts=len(spoken) > 1)
+        self._astray_since = _since_when(self._astray_since, now_ns, lasts=words.cache_lots != held)
         standing = tuple(StandingOrder(*order, self._placed(order)) for order in orders)
-        self._triggers = {order.order_id: order.trigger for order in orders if order.protective}
+        self._triggers |= {order.order_id: order.trigger for order in orders if order.protective}
+        while len(self._triggers) > _STOPS:
+            del self._triggers[next(iter(self._triggers))]
         committed, equity = self._ordered
         self._ordered = (nan, nan)
-        self._schedule(now_ns, words.cache_lots, orders)
+        self._schedule(now_ns, held, orders)
         return Look(
             instrument_id=self._instrument_id,
             cache_lots=words.cache_lots,
             owner_lots=words.owner_lots,
             journal_lots=words.journal_lots,
             venue_lots=words.venue_lots,
-            kept_lots=self._kept(now_ns, words.cache_lots),
-            covered_lots=self._covered(now_ns, words.cache_lots),
+            kept_lots=self._kept(now_ns, held),
+            covered_lots=self._covered(now_ns, held),
             most_long=max(0, *settled),
             most_short=-min(0, *settled),
             apart_seconds=(now_ns - self._apart_since) / _SECOND_NS if self._apart_since >= 0 else 0.0,
+            astray_seconds=(now_ns - self._astray_since) / _SECOND_NS if self._astray_since >= 0 else 0.0,
             orders=standing,
             close=words.close,
             decision_age_seconds=words.decision_age_seconds,
-            breaker_age_seconds=(now_ns - words.breaker_ns) / _SECOND_NS if words.cache_lots != 0 else nan,
+            breaker_age_seconds=(now_ns - words.breaker_ns) / _SECOND_NS if held != 0 else nan,
             committed=committed,
             equity=equity,
         )
 
     def _placed(self, order: OpenOrder) -> bool:
-        """Return whether a stop stands where the last look did not find it."""
+        """Return whether a stop stands where no look has found it yet."""
         return order.protective and self._triggers.get(order.order_id) != order.trigger
 
     def _cover(self, now_ns: int, orders: Sequence[OpenOrder]) -> None:
@@ -151,9 +163,13 @@ class Watch:
             due += [begun + self._unprotected_ns for begun, _ in (*self._lots, *self._covers)]
         if sum(order.lots for order in stops) > abs(lots) or any(order.side * lots > 0 for order in stops):
             due += [begun + self._settle_ns for begun in (self._begun_ns, *(begun for begun, _ in self._lots))]
-        if self._apart_since >= 0:
-            due.append(self._apart_since + self._settle_ns)
+        due += [since + self._settle_ns for since in (self._apart_since, self._astray_since) if since >= 0]
         self.due_ns = min((at for at in due if at > now_ns), default=0)
+
+
+def _since_when(since_ns: int, now_ns: int, *, lasts: bool) -> int:
+    """Return since when something has been so, -1 where it is not."""
+    return -1 if not lasts else since_ns if since_ns >= 0 else now_ns
 
 
 def _since[T](stretches: deque[tuple[int, T]], ts_ns: int) -> Iterable[tuple[int, T]]:

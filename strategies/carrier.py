@@ -208,6 +208,8 @@ class Carrier(Strategy):
             self._carry_out(self.trader.on_position(*self._desk.held(self.cache), self._now()))
         else:
             self._reconciling, self._asked_lots = True, self.trader.position.lots
+            for order_id in self.trader.desk.orders.live:  # what filled unheard is booked as what it was
+                self._venue.ask_order(self._name, order_id)
             self._venue.ask_positions()
 
     def _submit(self, command: Submit) -> None:

@@ -2,7 +2,8 @@
 
 ::
 
-    POST   /control/next?bars=K   play K minutes (speed 0); answers when all they caused has been sent
+    POST   /control/next?bars=K   play K minutes (speed 0); answers when all they caused has been sent; with heard=S
+                                  it waits S seconds at most until somebody hears the minutes of every symbol
     POST   /control/faults        put rules in force: one JSON object or a list (`venue.faults.Rule`)
     GET    /control/faults        the rules, what they saw and what they hit
     DELETE /control/faults[/ID]   take them away
@@ -100,6 +101,8 @@ class Control:
             await self._going.wait()
         finally:
             self._waiting.clear()
+        wanted = {f"{symbol.lower()}@kline_1m" for symbol in self._player.markets}
+        await self._subscriptions.heard(wanted, float(request.query.get("heard", "0")))
         played = await self._player.step(int(request.query.get("bars", "1")))
         return {"played": played, **self._short()}
 

@@ -39,9 +39,12 @@ class ControlClient:
         """Close the connection."""
         self._connection.close()
 
-    def next(self, bars: int = 1) -> dict[str, Any]:
-        """Play some minutes; return how many there were (``played``), and whether that was the end (``done``)."""
-        answer: dict[str, Any] = self.call("POST", f"/control/next?bars={bars}")
+    def next(self, bars: int = 1, *, heard: float = 0.0) -> dict[str, Any]:
+        """Play some minutes; return how many there were (``played``), and whether that was the end (``done``).
+
+        ``heard``: seconds to wait at most until somebody hears them, for what is played to nobody is missed.
+        """
+        answer: dict[str, Any] = self.call("POST", f"/control/next?bars={bars}&heard={heard}")
         return answer
 
     def play(self, bars: int = 1) -> dict[str, Any]:

@@ -75,21 +75,20 @@ KLINES: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"kline_zero"
 """What becomes of the ``k`` of a kline event."""
 
 
-def _row_zero(rows: list[Any]) -> list[Any]:
-    rows[-2][1:5] = ["0.00"] * 4
-    return rows
+def _row_zero(row: list[Any]) -> list[Any]:
+    return [row[0], *["0.00"] * 4, *row[5:]]
 
 
-def _row_outlier(rows: list[Any]) -> list[Any]:
-    rows[-2][2] = rows[-2][4] = f"{float(rows[-2][4]) * 10:.2f}"
-    return rows
+def _row_outlier(row: list[Any]) -> list[Any]:
+    tenfold = f"{float(row[4]) * 10:.2f}"
+    return [*row[:2], tenfold, row[3], tenfold, *row[5:]]
 
 
-KLINE_ROWS: Mapping[str, Callable[[list[Any]], list[Any]]] = {
-    "kline_zero": _row_zero,
-    "kline_outlier": _row_outlier,
-    "kline_missing": lambda rows: [*rows[:-2], rows[-1]],
-    "kline_duplicate": lambda rows: [*rows[:-1], rows[-2], rows[-1]],
-    "kline_out_of_order": lambda rows: [*rows[:-3], rows[-2], rows[-3], rows[-1]],
+KLINE_ROWS: Mapping[str, Callable[[list[Any], int], list[Any]]] = {
+    "kline_zero": lambda rows, i: [*rows[:i], _row_zero(rows[i]), *rows[i + 1 :]],
+    "kline_outlier": lambda rows, i: [*rows[:i], _row_outlier(rows[i]), *rows[i + 1 :]],
+    "kline_missing": lambda rows, i: [*rows[:i], *rows[i + 1 :]],
+    "kline_duplicate": lambda rows, i: [*rows[: i + 1], *rows[i:]],
+    "kline_out_of_order": lambda rows, i: [*rows[: max(i - 1, 0)], rows[i], *rows[max(i - 1, 0) : i], *rows[i + 1 :]],
 }
-"""What becomes of the rows of a request for klines: its last closed one is hit."""
+"""What becomes of the rows of a request for klines: of the last closed one, row ``i``."""

@@ -135,10 +135,9 @@ class Faults:
             await asyncio.sleep(rule.delay_ms / 1_000)
             if rule.kind in ANSWERS_AFTER:
                 return _answer(rule, ANSWERS_AFTER[rule.kind])
-        if call.path.endswith("lines") and isinstance(body, list) and len(body) > 2:
+        if call.path.endswith("lines") and isinstance(body, list) and (last := _last_closed(body, call)) >= 0:
             for armed in self._of("kline", _subject(call)):
-                body = KLINE_ROWS[armed.rule.kind](copy.deepcopy(body))
-                changed = Answer(200, {}, body)
+                changed = Answer(200, {}, KLINE_ROWS[armed.rule.kind](copy.deepcopy(body), last))
         return changed
 
     def outgoing(self, channel: str, event: dict[str, Any]) -> Sent:
@@ -196,6 +195,12 @@ class Faults:
 
 def _subject(call: Call) -> dict[str, Any]:
     return {"by": call.by, "channel": call.by, "method": call.method, "path": call.path, "params": call.params}
+
+
+def _last_closed(rows: list[Any], call: Call) -> int:
+    """Return which row is the last closed one, -1 for none: without an end in the past the very last is running."""
+    whole = bool(rows) and int(rows[-1][6]) <= int(call.params.get("endTime", 0))
+    return len(rows) - (1 if whole else 2)
 
 
 def _matches(match: Mapping[str, str], subject: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any
 
@@ -91,6 +92,7 @@ class Subscriptions:
         self.sent: dict[str, int] = {"market": 0, "user": 0}
         """Events that have left, by channel."""
         self._by_stream: dict[str, dict[Socket, None]] = {}
+        self._subscribed = asyncio.Event()
         self._hooks = hooks
 
     def open(self, socket: Socket, streams: Iterable[str] = ()) -> None:
@@ -108,6 +110,7 @@ class Subscriptions:
         for name in streams:
             socket.streams[name] = None
             self._by_stream.setdefault(name, {})[socket] = None
+        self._subscribed.set()
 
     def unsubscribe(self, socket: Socket, streams: Iterable[str]) -> None:
         """Let a socket hear streams no more."""
@@ -121,6 +124,14 @@ class Subscriptions:
     def names(self) -> list[str]:
         """Return the streams that somebody hears."""
         return list(self._by_stream)
+
+    async def heard(self, names: AbstractSet[str], seconds: float) -> None:
+        """Wait until somebody hears every one of some streams, so long and no longer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not names <= self._by_stream.keys():
+                    self._subscribed.clear()
+                    await self._subscribed.wait()
 
     def publish(self, channel: str, stream: str, event: dict[str, Any]) -> None:
         """Send an event of a stream to whoever hears it, unless a fault has other plans."""

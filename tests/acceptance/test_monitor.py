@@ -236,7 +236,7 @@ def test_the_checker_looks_at_what_it_is_for(history, tmp_path, monkeypatch):
 
     class Counting(Monitor):
         def _look(self, name, now, **more):
-            looks.append((now, self._cache_lots(name), len(self._open_orders(name, abreast=True))))
+            looks.append((now, self._cache_lots(name), len(self._open_orders(name))))
             super()._look(name, now, **more)
 
     monkeypatch.setattr(composition, "Monitor", Counting)

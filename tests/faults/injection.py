@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fault_table import FAULTS
+from fault_table import FAULTS, Fault
 from nodes import ENGINE_MARK, Trial, Zygote, trial
 
 from adapters.session_log import SessionLog
@@ -38,6 +38,7 @@ QUICK = {
     "venue.inflight_check_seconds": "0.5",
     "venue.inflight_seconds": "0.5",
     "venue.open_check_seconds": "1.0",
+    "venue.position_check_seconds": "5.0",
 }
 """A node that waits less, so that many faults fit into a minute."""
 WORLD = {"symbols": ("BTCUSDT",), "start": "2024-01-05T00:00:00Z"}
@@ -47,7 +48,20 @@ RIGHTLY = {"order_errors", "latency"}
 """What a breaker reduces for, for an hour: faults of many weeks come within minutes here."""
 RECOVERY_SECONDS = 40.0
 RECOVERY_BARS = 4_000
+RESTING_SECONDS = 90.0
 _LOCK = threading.Lock()
+
+
+class Course(NamedTuple):
+    """Faults that strike one node, each so many bars after the beginning."""
+
+    names: tuple[str, ...]
+    after: tuple[int, ...]
+
+    @classmethod
+    def of(cls, *names: str) -> "Course":
+        """Return faults that strike at once."""
+        return cls(names, (0,) * len(names))
 
 
 class Injected(NamedTuple):
@@ -72,6 +86,8 @@ class _Life:
     def __init__(self, node: Trial, folder: Path) -> None:
         self.node, self.control, self.folder = node, node.venue.control, folder
         self.rest: dict[str, Any] = {}
+        self.lasting: dict[int, float] = {}
+        self.hits = 0
 
     def step(self, bars: int = 1) -> None:
         """Let it go on, and wait until it rests again."""
@@ -80,15 +96,28 @@ class _Life:
             self.hold()
 
     def hold(self) -> None:
-        """Wait until it rests."""
-        for _ in range(9):
+        """Wait until it rests; faults that last end in time, whether it rests or not."""
+        ends = time.monotonic() + RESTING_SECONDS
+        while (now := time.monotonic()) < ends:
+            over = min(self.lasting.values(), default=ends)
             try:
-                self.rest = self.control.rest(timeout=10.0)
+                self.rest = self.control.rest(timeout=min(max(over - now, 0.05), 10.0))
             except ControlError:
                 self.look()
+                self.relieve()
             else:
+                self.relieve()
                 return
-        raise _EndedError("it has not come to rest for 90 s")
+        raise _EndedError(f"it has not come to rest for {RESTING_SECONDS:g} s")
+
+    def relieve(self) -> None:
+        """Take away what has lasted long enough and has struck."""
+        over = {number for number, end in self.lasting.items() if end <= time.monotonic()}
+        for row in self.control.faults() if over else ():
+            if row["id"] in over and (row["hits"] or row["rule"]["kind"] == "skew"):
+                self.hits += row["hits"]
+                self.control.heal(row["id"])
+                del self.lasting[row["id"]]
 
     def look(self) -> None:
         """Notice that it has ended."""
@@ -109,6 +138,7 @@ class _Life:
     def open_questions(self) -> list[str]:
         """Return what keeps it from being whole."""
         found = self.node.differences()
+        found += [f"no {name} stream" for name, sockets in self.control.state()["sockets"].items() if not sockets]
         trader = self.node.trader()
         if trader is not None:
             found += [f"frozen by {source}: {reason}" for source, reason in trader.freezes.items()]
@@ -116,28 +146,21 @@ class _Life:
             found += [f"{order.order_id} is unknown" for order in doubtful]
         return found
 
-    def inject(self, names: Sequence[str]) -> Injected:
+    def inject(self, course: Course) -> Injected:
         """Strike, heal, wait; the node is at rest before and after."""
-        faults = [FAULTS[name] for name in names]
-        if any(fault.holding for fault in faults):
-            self.until(self.held)
-            if not self.held():
-                raise _EndedError("no position came under which to begin")
         begun_ns = self.rest["minute_ms"] * 1_000_000
+        self.hits, passed = 0, 0
         struck = time.monotonic()
-        rules = [rule for fault in faults for rule in fault.rules]
-        numbers = [self.control.fault(**rule) for rule in rules]
-        done = sum(self.act(act) for fault in faults for act in fault.acts)
-        counted = {number: rule["count"] for number, rule in zip(numbers, rules, strict=True) if "count" in rule}
-        if done:
-            self.settle()
-        ends = time.monotonic() + max(fault.seconds for fault in faults)
+        for name, after in sorted(zip(course.names, course.after, strict=True), key=lambda each: each[1]):
+            self.step(after - passed)
+            passed = after
+            self.strike(FAULTS[name])
         self.step()
-        skewed = any(rule["kind"] == "skew" for rule in rules)
-        met = lambda: done or skewed or any(row["hits"] for row in self.control.faults())  # noqa: E731
-        self.until(lambda: time.monotonic() >= ends and self.struck(counted) and met())
-        hits = done + sum(row["hits"] for row in self.control.faults())
+        skewed = any(rule["kind"] == "skew" for name in course.names for rule in FAULTS[name].rules)
+        self.until(lambda: not self.lasting and self.struck())
+        self.hits += sum(row["hits"] for row in self.control.faults())
         self.control.heal()
+        self.lasting.clear()
         healed, bars, calm = time.monotonic(), 0, 0
         questions: list[str] = []
         while calm < 2:
@@ -148,12 +171,26 @@ class _Life:
             if bars > RECOVERY_BARS or time.monotonic() - healed > RECOVERY_SECONDS:
                 break
         wrong = [f"after {bars} bars: {each}" for each in questions]
-        if hits == 0 and not skewed:
+        if self.hits == 0 and not skewed:
             wrong.append("the fault never struck")
         span = (begun_ns, self.rest["minute_ms"] * 1_000_000)
-        return Injected(
-            tuple(names), max(hits, 1), time.monotonic() - healed, bars, healed - struck, tuple(wrong), span
-        )
+        hits, seconds = max(self.hits, 1), time.monotonic() - healed
+        return Injected(course.names, hits, seconds, bars, healed - struck, tuple(wrong), span)
+
+    def strike(self, fault: Fault) -> None:
+        """Put one fault in the way, under a position where it begins under one."""
+        if fault.holding:
+            self.until(self.held)
+            if not self.held():
+                raise _EndedError("no position came under which to begin")
+        for rule in fault.rules:
+            number = self.control.fault(**rule)
+            if "count" not in rule:
+                self.lasting[number] = time.monotonic() + fault.seconds
+        done = sum(self.act(act) for act in fault.acts)
+        self.hits += done
+        if done:
+            self.settle()
 
     def settle(self) -> None:
         """Give it time to deal with what was done at the venue, before the market jumps to the next bar."""
@@ -168,9 +205,9 @@ class _Life:
         rows = self.control.state()["account"]["algos"]
         return sum(self.control.act("cancel", client_order_id=row["clientAlgoId"]) for row in rows)
 
-    def struck(self, counted: Mapping[int, int]) -> bool:
+    def struck(self) -> bool:
         """Whether every rule that counts has hit so often."""
-        return all(row["hits"] >= counted.get(row["id"], 0) for row in self.control.faults())
+        return all(row["hits"] >= (row["rule"]["count"] or 0) for row in self.control.faults())
 
     def until(self, wanted: Any) -> None:
         """Let it trade until something is so, or for long enough."""
@@ -180,9 +217,7 @@ class _Life:
             self.step()
 
 
-def faulted(
-    zygote: Zygote, folder: Path, models: list[Path], courses: Iterable[Sequence[str]], seed: int
-) -> list[Injected]:
+def faulted(zygote: Zygote, folder: Path, models: list[Path], courses: Iterable[Course], seed: int) -> list[Injected]:
     """Put faults in a node's way, several at once and one course after the other; return what came of each.
 
     A node that ended, or that a breaker has halted, is followed by a fresh one on a fresh venue.
@@ -197,29 +232,29 @@ def faulted(
     return found
 
 
-def _lived(life: _Life, waiting: list[Sequence[str]]) -> list[Injected]:
+def _lived(life: _Life, waiting: list[Course]) -> list[Injected]:
     """Spend one node on as many courses as it lives for; then look at all that it wrote."""
     found: list[Injected] = []
     with _LOCK:
         life.node.start()
-    names: Sequence[str] = ("start",)
+    course = Course.of("start")
     halted = False
     try:
         life.hold()
         life.step(3)
         while waiting and not halted:
-            names = waiting.pop(0)
-            one = life.inject(names)
+            course = waiting.pop(0)
+            one = life.inject(course)
             halted = bool(life.breaker().causes)
             undue = {cause.trigger for cause in life.breaker().causes} - RIGHTLY
-            if undue and not any(FAULTS[name].halts for name in names):
+            if undue and not any(FAULTS[name].halts for name in course.names):
                 one = one._replace(wrong=(*one.wrong, f"the breaker: {life.breaker().causes}"))
             found.append(one)
             print(f"{life.folder.name} {one}", flush=True)
             halted = halted or bool(one.wrong)
         life.control.go()
     except _EndedError as end:
-        found.append(Injected(tuple(names), 1, 0.0, 0, 0.0, (str(end),)))
+        found.append(Injected(course.names, 1, 0.0, 0, 0.0, (str(end),)))
         return found
     finally:
         _stop(life)

@@ -41,6 +41,7 @@ EAGER = {
     "risk.max_state_age_seconds": "3600.0",
     "exits.stop_atr": "1.0",
     "orders.submit_timeout_seconds": "1.0",
+    "venue.recv_window_ms": "900",
     "orders.retry_seconds": "0.2",
     "venue.inflight_seconds": "1.0",
     "venue.inflight_check_seconds": "0.5",

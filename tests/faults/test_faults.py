@@ -17,12 +17,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fault_table import FAULTS
-from injection import Injected, faulted
+from injection import Course, Injected, faulted
 from networks import artifact, random_network
 from nodes import Zygote
 
 RUNS = int(os.environ.get("FAULT_RUNS", "6"))
-LANES = 4
+LANES = int(os.environ.get("FAULT_LANES", "4"))
 MIXED = [name for name, fault in FAULTS.items() if not fault.halts]
 
 
@@ -33,13 +33,17 @@ def zygote():
     found.close()
 
 
-def combined(runs: int, seed: int = 5) -> list[tuple[str, ...]]:
-    """Return random combinations of two or three faults."""
+def combined(runs: int, seed: int = 5) -> list[Course]:
+    """Return random combinations of two to four faults, each at a random time."""
     rng = random.Random(seed)
-    return [tuple(rng.sample(MIXED, rng.choice((2, 2, 3)))) for _ in range(runs)]
+    courses = []
+    for _ in range(runs):
+        names = tuple(rng.sample(MIXED, rng.choice((2, 2, 3, 4))))
+        courses.append(Course(names, tuple(rng.choice((0, 0, rng.randrange(40))) for _ in names)))
+    return courses
 
 
-def injected(zygote, folder: Path, courses: list[tuple[str, ...]], seed: int) -> list[Injected]:
+def injected(zygote, folder: Path, courses: list[Course], seed: int) -> list[Injected]:
     """Share the courses out among nodes that run at the same time."""
     models = [artifact(folder / "m1", random_network(3, hidden=(16, 16)))]
     with ThreadPoolExecutor(LANES) as pool:
@@ -76,7 +80,7 @@ def failures(found: list[Injected]) -> list[str]:
 
 
 def test_after_every_fault_a_node_is_what_the_venue_is(zygote, tmp_path):
-    found = injected(zygote, tmp_path, [(name,) for name in FAULTS], seed=5)
+    found = injected(zygote, tmp_path, [Course.of(name) for name in FAULTS], seed=5)
     print(f"\n{table(found)}")
     assert failures(found) == []
     assert {name for one in found for name in one.names} == set(FAULTS)

@@ -55,10 +55,14 @@ def _reaped() -> None:
 def main() -> None:
     """Fork on demand until standard input ends; then kill what is left."""
     sys.path.insert(0, str(Path(__file__).parents[2]))
+    import pandas as pd  # noqa: F401 - pyarrow looks for it at its first array
+
     import commands.replayed  # noqa: F401
     import run_live  # noqa: F401
+    from adapters.web import trusted
     from core.features import Window, feature_spec
 
+    trusted()
     spec = feature_spec()
     window = Window(spec)
     for minute in range(1, 3 * 15):

@@ -18,7 +18,8 @@ from venue.start import TOKEN_VARIABLE, started_venue
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
     "venue.replay=true", "ensemble.quorum=2", "ensemble.min_agreement=0.3", "venue.position_check_seconds=5",
-    "orders.submit_timeout_seconds=2", "orders.unprotected_seconds=6", "live.cut_seconds=4", "venue.backfill_seconds=5",
+    "orders.submit_timeout_seconds=2", "venue.recv_window_ms=1500",
+    "orders.unprotected_seconds=6", "live.cut_seconds=4", "venue.backfill_seconds=5",
 )  # fmt: skip
 
 

@@ -59,4 +59,9 @@ def trees(draw: st.DrawFn) -> AppConfig:
         sections[name] = drawn
     least = min(sections["sizing"]["full_confidence"], sections["ensemble"]["min_confidence"])
     sections["ensemble"]["min_confidence"] = least
+    longest = min(
+        sections["venue"]["recv_window_ms"], math.ceil(sections["orders"]["submit_timeout_seconds"] * 1e3) - 1
+    )
+    sections["venue"]["recv_window_ms"] = max(longest, 100)
+    sections["orders"]["submit_timeout_seconds"] = max(sections["orders"]["submit_timeout_seconds"], 0.101)
     return AppConfig(environment="backtest", **{name: SECTIONS[name](**drawn) for name, drawn in sections.items()})

@@ -212,3 +212,21 @@ def test_two_steps_at_once_play_one_after_the_other():
 
     heard = played(scenario, start=SOME_DAY)
     assert heard == list(range(SOME_DAY_MS, SOME_DAY_MS + 10 * MINUTE_MS, MINUTE_MS))
+
+
+def test_a_minute_that_somebody_is_to_hear_waits_until_somebody_listens():
+    async def scenario(wire):
+        async with wire.stream("/ws") as stream:
+            playing = asyncio.create_task(wire.control("POST", "next?heard=30"))
+            before = (await wire.control("GET", "state"))["played_in_all"]
+            heard = [await stream.ask("SUBSCRIBE", "btcusdt@kline_1m")]
+            heard += await stream.rest(lambda: asyncio.wait_for(playing, 30))
+            return before, [message for message in heard if closed(message)]
+
+    before, heard = played(scenario)
+    assert before == 0
+    assert len(heard) == 1
+
+
+def test_a_minute_that_nobody_hears_is_played_in_the_end():
+    assert played(lambda wire: wire.control("POST", "next?heard=0.01"))["played"] == 1
