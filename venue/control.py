@@ -70,6 +70,7 @@ class Control:
         """Return the routes."""
         return [
             web.post("/control/next", self._guarded(self._next)),
+            web.post("/control/play", self._guarded(self._play)),
             web.post("/control/rest", self._guarded(self._rest)),
             web.post("/control/go", self._guarded(self._go)),
             web.get("/control/faults", self._guarded(self._rules)),
@@ -102,6 +103,11 @@ class Control:
             self._waiting.clear()
         wanted = {f"{symbol.lower()}@kline_1m" for symbol in self._player.markets}
         await self._subscriptions.heard(wanted, float(request.query.get("heard", "0")))
+        played = await self._player.step(int(request.query.get("bars", "1")))
+        return {"played": played, **self._short()}
+
+    async def _play(self, request: web.Request) -> dict[str, Any]:
+        """Play on at once, whether the client has asked for it or is made to wait."""
         played = await self._player.step(int(request.query.get("bars", "1")))
         return {"played": played, **self._short()}
 

@@ -47,6 +47,11 @@ class ControlClient:
         answer: dict[str, Any] = self.call("POST", f"/control/next?bars={bars}&heard={heard}")
         return answer
 
+    def play(self, bars: int = 1) -> dict[str, Any]:
+        """Play some minutes at once, whether the client is ready or not."""
+        answer: dict[str, Any] = self.call("POST", f"/control/play?bars={bars}")
+        return answer
+
     def rest(self, timeout: float = _SECONDS) -> dict[str, Any]:
         """Wait until the client asks for the next minute, and let it wait; refused where it has not in time."""
         answer: dict[str, Any] = self.call("POST", f"/control/rest?timeout={timeout}")
