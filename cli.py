@@ -40,6 +40,7 @@ COMMANDS = {
     "flatten": "close what is held, now, and open nothing until a resume",
     "rearm": "arm a running node's circuit breaker again",
     "stop": "end a running node in order",
+    "alerts": "show alerts, acknowledge them, and try every channel",
     "breaker": "show, trip and re-arm the circuit breaker",
     "doctor": "examine clock, venue, key, account, models, state and machine",
     "promote": "the gate from the testnet to real money",

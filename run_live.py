@@ -26,6 +26,7 @@ from actors.feed import BarFeed, FeedParams
 from actors.listener import SessionListener
 from actors.pacer import Pacer, PacerParams
 from actors.stopper import Stopper, StopperParams
+from adapters.alert_process import AlertProcess
 from adapters.backfill import RestBackfill
 from adapters.binance_account import BinanceAccount
 from adapters.control import ControlServer, control_folder
@@ -126,6 +127,8 @@ def run_live(live: Live) -> dict[str, Any]:
     with ExitStack() as stack:
         stack.enter_context(InstanceLock(control_folder(config) / "node.lock"))
         supervisor = stack.enter_context(Supervisor(os.environ))
+        called = live.replay is None or config.alerts.replays
+        people = stack.enter_context(AlertProcess(config, live.out, os.environ, wanted=called))
         if not live.models:
             raise UsageError("no models to trade with; name artifacts with --models, or train some: `autotrade train`")
         for path in live.models:
@@ -164,7 +167,7 @@ def run_live(live: Live) -> dict[str, Any]:
             "config_hash": configs.config_hash(config),
             "program": program(),
         }
-        record = stack.enter_context(SessionRecord(live.out, config.record, header))
+        record = stack.enter_context(SessionRecord(live.out, config.record, header, alert=people.tell))
         folder = live.models[0].parent
         watch = ModelWatch(folder, lambda path: promoted(load_checked(path, spec=spec), promotion), known=live.models)
         beside = stack.enter_context(watch_venue(config, infos, live.keys))
@@ -220,7 +223,10 @@ def run_live(live: Live) -> dict[str, Any]:
             stop=run.request,
             session=live.out.name,
             pid=os.getpid(),
-            health=lambda: {"record": record.problem or (f"{record.dropped} rows lost" if record.dropped else "")},
+            health=lambda: {
+                "record": record.problem or (f"{record.dropped} rows lost" if record.dropped else ""),
+                "alerts": people.problem,
+            },
             beat=supervisor.beat,
         )
         node.add_actor(control_actor(config, infos, parts, outside, controls))
@@ -228,6 +234,7 @@ def run_live(live: Live) -> dict[str, Any]:
             run.run()
         finally:
             supervisor.stopping()
+            people.stopped_by = run.request.carried_out or run.request.reason
             record.close()
             refresh_view(live.out)
             with suppress(StateError):

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from core.errors import RefusedError, UsageError
 
-__all__ = ["Credentials", "credentials", "read_private"]
+__all__ = ["Credentials", "credentials", "read_private", "secrets_named"]
 
 _MOST_BYTES = 16_384
 _PEM = "-----BEGIN"
@@ -122,6 +122,25 @@ def credentials(environment: str, environ: Mapping[str, str], dotenv: Path | Non
         )
     key, secret = (str(given[name]) for name in names)
     return Credentials(key, secret.replace("\\n", "\n") if secret.startswith(_PEM) else secret)
+
+
+def secrets_named(pattern: re.Pattern[str], environ: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
+    """Return every secret whose name fits a pattern, by its name, from the same places as `credentials`.
+
+    Raises
+    ------
+    UsageError, RefusedError
+        As `credentials`.
+    """
+    lines = _parse(read_private(dotenv), dotenv) if dotenv is not None and dotenv.exists() else {}
+    found: dict[str, str] = {}
+    for values in (environ, lines):
+        names = {name.removesuffix("_FILE") for name in values}
+        for name in sorted(name for name in names if pattern.fullmatch(name) and name not in found):
+            value = _given(name, values)
+            if value is not None:
+                found[name] = value
+    return found
 
 
 def read_private(path: Path) -> str:

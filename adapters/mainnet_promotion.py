@@ -78,6 +78,22 @@ class Acknowledged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ts_event: int
 
 
+class AlertAck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person has read an alert: what its source had told up to a time (ns), in words too what came of it."""
+
+    alert_id: str
+    source: str
+    until_ns: int
+    reason: str
+    ts_event: int
+
+
+class AlertAcks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last acknowledgement of each source."""
+
+    acks: tuple[AlertAck, ...] = ()
+
+
 class Records:
     """The signed records of a machine.
 
@@ -120,6 +136,19 @@ class Records:
     def keep_acknowledged(self, acknowledged: Acknowledged) -> None:
         """Keep up to when alerts were read."""
         self._save("acknowledged.json", self._key.seal(acknowledged))
+
+    def alert_acks(self, environment: str) -> tuple[AlertAck, ...]:
+        """Return which alerts of an environment a person has read, the last of each source."""
+        found = self._load(f"alerts-{environment}.json", AlertAcks)
+        return () if found is None else found.acks
+
+    def keep_alert_ack(self, environment: str, ack: AlertAck) -> None:
+        """Keep that a person has read an alert."""
+        others = [one for one in self.alert_acks(environment) if one.source != ack.source]
+        last = max((one for one in self.alert_acks(environment) if one.source == ack.source),
+                   key=lambda one: one.until_ns, default=ack)  # fmt: skip
+        newest = ack if ack.until_ns >= last.until_ns else last
+        self._save(f"alerts-{environment}.json", self._key.seal(AlertAcks((*others, newest))))
 
     def _load[Record: msgspec.Struct](self, name: str, kind: type[Record]) -> Record | None:
         path = self._folder / name

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import configs
+from adapters.alert_channels import HEARTBEAT, Channel, SecretUrl, alert_urls
 from adapters.binance_account import BinanceAccount
 from adapters.credentials import Credentials, credentials
 from adapters.instruments import InstrumentInfo, parse_exchange_info
@@ -25,7 +27,9 @@ from adapters.venue import refuse_other_venues
 from adapters.venue_clock import measure
 from adapters.websocket_probe import asked_by_websocket
 from commands.ranges import artifact_paths
+from configs import alert_rules
 from configs.schema import AppConfig
+from core.alert_delivery import route
 from core.breaker import STATES
 from core.causes import trading_state
 from core.checkup import (
@@ -58,11 +62,16 @@ _SHOWN = {"ok": "ok", "warn": "WARN", "fail": "FAIL", "refuse": "REFUSED", "skip
 
 
 class Outside(NamedTuple):
-    """What is looked at from: credentials (None where fills are simulated), a client made with them, a websocket."""
+    """What is looked at from: credentials (None where fills are simulated), a client made with them, a websocket.
+
+    ``channels`` URLs of those who are called, and whether to ``send`` through them.
+    """
 
     keys: Callable[[], Credentials | None]
     account: Callable[[Credentials | None], BinanceAccount]
     websocket: Callable[[str, str, object], float]
+    channels: Callable[[], dict[str, SecretUrl]] = dict
+    send: bool = False
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -73,6 +82,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
                         help="artifacts (default: those of catalog.models)")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE",
                         help="override one value of the configuration, repeatable")  # fmt: skip
+    parser.add_argument("--send", action="store_true", help="send a message through every alert channel")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
 
@@ -81,7 +91,7 @@ def _run(args: argparse.Namespace) -> int:
     """Examine, print, and keep what was found of mainnet for the gate."""
     config = configs.load(args.env, args.overrides)
     models = tuple(args.models or artifact_paths(config.catalog.models))
-    checks = list(examine(config, models, _outside(config)))
+    checks = list(examine(config, models, _outside(config, send=args.send)))
     code = exit_code(checks)
     if args.env == "mainnet":
         keep(config, checks, now_ns=time.time_ns())
@@ -100,7 +110,7 @@ def keep(config: AppConfig, checks: Sequence[Check], *, now_ns: int) -> None:
     Records(config, make_key=True).keep_doctor(config.environment, doctor)
 
 
-def _outside(config: AppConfig) -> Outside:
+def _outside(config: AppConfig, *, send: bool) -> Outside:
     """Return the ways to the venue that a configuration names."""
     limits = config.doctor
 
@@ -120,6 +130,8 @@ def _outside(config: AppConfig) -> Outside:
         websocket=lambda url, message, number: asked_by_websocket(
             url, message, number, timeout_seconds=limits.timeout_seconds
         ),
+        channels=lambda: alert_urls(os.environ, Path(".env")),
+        send=send,
     )
 
 
@@ -151,8 +163,7 @@ def examine(config: AppConfig, models: Sequence[Path], outside: Outside) -> Iter
             yield Check("API key", "skip", "the venue was not reached")
     yield _tried("models", lambda: _models(config, models))
     yield from _keeping(config)
-    yield Check("alert channels", "warn", "none configured", "at least one",
-                "nobody is told when the breaker trips: look at the node yourself until one is configured")  # fmt: skip
+    yield from _channels(config, outside)
 
 
 def _tried(name: str, look: Callable[[], Check]) -> Check:
@@ -343,6 +354,33 @@ def _keeping(config: AppConfig) -> Iterator[Check]:
     yield _tried("state", state)
     yield check_least("disk", free_bytes(sessions) / _GB, limits.min_disk_gb, "GB free", "make room")
     yield check_least("open files", open_files(), limits.min_open_files, "may be open", "raise the limit: ulimit -n")
+
+
+def _channels(config: AppConfig, outside: Outside) -> Iterator[Check]:
+    """Yield whether anybody would be called, and with ``--send`` whether each channel delivers."""
+    try:
+        urls, rules = outside.channels(), alert_rules.load(config.alerts.rules)
+    except AutotradeError as error:
+        yield Check("alert channels", "fail", str(error))
+        return
+    watched = urls.pop(HEARTBEAT, None) is not None
+    if not route("critical", rules.routes, urls):
+        yield Check("alert channels", "warn", "none configured", "at least one that critical alerts are sent to",
+                    "nobody is told when the breaker trips: name one as docs/alerts.md says")  # fmt: skip
+        return
+    for url in urls.values():
+        yield _tried(f"alert channel {url.name}", partial(_channel, config, url, send=outside.send))
+    yield Check("outside watchdog", "ok" if watched else "warn", "configured" if watched else "none configured", "one",
+                "nobody misses a machine that is gone: set AUTOTRADE_ALERT_HEARTBEAT_URL")  # fmt: skip
+
+
+def _channel(config: AppConfig, url: SecretUrl, *, send: bool) -> Check:
+    limits, name = config.alerts, f"alert channel {url.name}"
+    channel = Channel(url, timeout_seconds=limits.timeout_seconds, telegram_url=limits.telegram_url)
+    if not send:
+        return Check(name, "ok", "its URL is understood; --send tries it")
+    problem = channel.send(f"autotrade {config.environment}", "`autotrade doctor --send`: this channel delivers")
+    return Check(name, "fail" if problem else "ok", problem or "delivers", "delivers", "try `autotrade alerts test`")
 
 
 def _print(console: Console, environment: str, checks: Sequence[Check]) -> None:

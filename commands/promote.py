@@ -164,6 +164,7 @@ def _gathered(
         differences=differences,
         config_hash=configs.config_hash(config),
         now_ns=now_ns,
+        acknowledged={ack.source: ack.until_ns for ack in records.alert_acks("testnet")},
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from configs.alerts import Alerts
 from configs.breaker import Breaker
 from configs.control import Control
 from configs.doctor import Doctor
@@ -179,6 +180,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     doctor: Doctor
     breaker: Breaker
     control: Control
+    alerts: Alerts
     serving: Serving
     execution: Execution
     orders: Orders
@@ -256,7 +258,7 @@ SECTIONS: dict[str, type[Section]] = {
     section.__name__.lower(): section
     for section in (
         Market, Venue, Catalog, Record, Download, Ensemble, Sizing, Exits, Risk, Promotion, Doctor,
-        Breaker, Control, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
+        Breaker, Control, Alerts, Serving, Execution, Orders, Invariants, Live, Costs, Backtest, Sample,
     )
 }  # fmt: skip
 """The sections of `AppConfig` by name, in order."""

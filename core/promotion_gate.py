@@ -110,7 +110,8 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     """All that the gate looks at.
 
     ``models`` hashes of what is to be promoted, with the ``verdicts`` on them; ``causes`` that keep the testnet's
-    breaker from being ACTIVE; ``acknowledged_ns``: alerts up to then were read by a person; ``differences`` between the
+    breaker from being ACTIVE; ``acknowledged_ns``: alerts up to then were read by a person, and up to
+    ``acknowledged`` those of a source; ``differences`` between the
     configurations; ``config_hash`` of mainnet's.
     """
 
@@ -124,6 +125,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     differences: int
     config_hash: str
     now_ns: int
+    acknowledged: Mapping[str, int] = {}
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -264,14 +266,16 @@ def _stop(instrument: str, counted: Sequence[SessionFacts], limits: GateLimits) 
 
 def _alerts(records: Records, counted: Sequence[SessionFacts]) -> Item:
     critical = [row for one in counted for row in one.alerts if row.severity == "critical"]
-    unread = [row for row in critical if row.ts_event > records.acknowledged_ns]
+    read_ns = records.acknowledged_ns
+    unread = [row for row in critical if row.ts_event > max(read_ns, records.acknowledged.get(row.source, 0))]
     return Item(
         "alerts",
         passed=bool(counted) and not unread,
         found=f"{len(unread)} of {len(critical)} critical ones are not acknowledged"
         + (f", the last: {unread[-1].text}" if unread else ""),
         limit="0",
-        advice='read them, then `autotrade promote --acknowledge "what came of them"`',
+        advice="read them, then `autotrade alerts ack ID --env testnet --reason ...`, or all of them at once: "
+        '`autotrade promote --acknowledge "what came of them"`',
     )
 
 
