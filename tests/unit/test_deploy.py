@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import cli
 
@@ -69,7 +70,6 @@ def test_the_image_is_made_of_what_there_is():
 
 
 def test_the_container_is_watched_bounded_and_started_again():
-    yaml = pytest.importorskip("yaml")
     node = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["node"]
     assert node["restart"] == "unless-stopped"
     assert node["healthcheck"]["test"][1:3] == ["autotrade", "status"]
