@@ -84,6 +84,7 @@ class Watch:
         self._cover(now_ns, orders)
         self._forget(now_ns)
         settled = [lots for _, lots in _since(self._lots, now_ns - self._settle_ns)]
+        known = now_ns - self._begun_ns >= self._settle_ns
         spoken = {words.cache_lots, words.owner_lots, words.journal_lots, words.venue_lots} - {None}
         if len(spoken) == 1:
             self._apart_since = -1
@@ -102,8 +103,8 @@ class Watch:
             venue_lots=words.venue_lots,
             kept_lots=self._kept(now_ns, words.cache_lots),
             covered_lots=self._covered(now_ns, words.cache_lots),
-            most_long=max(0, *settled),
-            most_short=-min(0, *settled),
+            most_long=max(0, *settled) if known else _ANY,
+            most_short=-min(0, *settled) if known else _ANY,
             apart_seconds=(now_ns - self._apart_since) / _SECOND_NS if self._apart_since >= 0 else 0.0,
             orders=standing,
             close=words.close,

@@ -84,7 +84,7 @@ class Carrier(Strategy):
         self._venue = venue
         self._fee = params.fee
         self._unkept = ""
-        self._reconciling = self._by_rest = False
+        self._inherited = self._reconciling = self._by_rest = False
         self._differed = 0
         self._asked_lots = 0
         self._key = f"trader.{params.trader.instrument_id}"
@@ -230,8 +230,8 @@ class Carrier(Strategy):
 
     @property
     def at_rest(self) -> bool:
-        """Whether no answer is waited for."""
-        return not self._reconciling and self.trader.desk.orders.wake_ns() == 0
+        """Whether what was there before is inherited and no answer is waited for."""
+        return self._inherited and not self._reconciling and self.trader.desk.orders.wake_ns() == 0
 
     def _query(self, order_id: str) -> None:
         """Have the venue asked about an order; what the engine knows for certain is the answer at once.
