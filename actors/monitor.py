@@ -159,7 +159,7 @@ class Monitor(DataActor):
     def _on_risk(self, message: object) -> None:
         if isinstance(message, RiskState):
             self._risk = message
-            self._evaluated_ns = message.evaluated_ns
+            self._evaluated_ns = max(self._evaluated_ns, message.evaluated_ns)  # 0 before the first mark
 
     @recorded
     def _on_evaluated(self, message: object) -> None:

@@ -124,7 +124,7 @@ class StateKeeper:
         while True:
             with self._lock:
                 self._lock.wait_for(self._wanted)
-                waiting = dict(self._waiting)
+                waiting = dict(sorted(self._waiting.items(), key=lambda each: each[1][0]))  # older values first
                 if self._stopping and not waiting:
                     return
             while not self._reads.empty():

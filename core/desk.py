@@ -265,7 +265,7 @@ class Desk:
             entry_price=position.entry_price,
             stop_price=position.stop_price,
             holding_bars=position.holding_bars,
-            realised=self.holding.realised,
+            realised=self.holding.realised - self.holding.unopened,
             ts_event=ts_event,
         )
         return Publish(self._topic, state)

@@ -40,6 +40,7 @@ class TraderState(msgspec.Struct):
     closing: Closing | None
     freezes: dict[str, str]
     last_price: float
+    behind: Position | None = None
 
 
 def snapshot(desk: Desk) -> TraderState:
@@ -57,6 +58,7 @@ def snapshot(desk: Desk) -> TraderState:
         closing=desk.closing,
         freezes=desk.freezes,
         last_price=desk.last_price,
+        behind=holding.behind,
     )
 
 
@@ -70,6 +72,7 @@ def restore(desk: Desk, state: TraderState) -> None:
     holding.realised = state.realised
     holding.trade_profit, holding.trade_equity = state.trade_profit, state.trade_equity
     holding.counted_until_ns = state.counted_until_ns
+    holding.behind = state.behind
     memory = np.asarray(state.memory, dtype=np.float64)
     if fits(memory, desk.params.decision.risk):
         holding.memory[:] = memory
@@ -138,7 +141,7 @@ def inherit(
         out.append(desk.alert(text, now_ns))
     held = lots != 0 or desk.holding.position.lots != 0
     written = (WritePosition(lots, entry_price, "found at the start", now_ns),) if held else ()
-    _hold(desk, lots, entry_price, now_ns)
+    _hold(desk, lots, entry_price, now_ns, earlier=True)
     stop = desk.orders.live.get(desk.protection.order_id)
     rests = stop is not None and stop.order_id in there and stop.trigger_ticks > 0
     if stop is not None and rests and not known and stop.side * lots < 0:
@@ -164,9 +167,11 @@ def take_over(desk: Desk, lots: int, entry_price: float, now_ns: int) -> tuple[C
     return tuple(out)
 
 
-def _hold(desk: Desk, lots: int, entry_price: float, now_ns: int) -> None:
+def _hold(desk: Desk, lots: int, entry_price: float, now_ns: int, *, earlier: bool = False) -> None:
     equity = desk.risk.equity if desk.risk is not None else 0.0
-    desk.holding.take_over(lots, entry_price or desk.last_price, equity, now_ns)
+    orders = desk.orders.live.values()
+    plan = next((order.planned_stop for order in orders if order.increases and order.side * lots > 0), 0.0)
+    desk.holding.take_over(lots, entry_price or desk.last_price, equity, now_ns, plan=plan, earlier=earlier)
 
 
 def _adopt(desk: Desk, order: Order, found: OpenOrder) -> None:
@@ -183,4 +188,6 @@ def _go_on(desk: Desk, order: Order, found: OpenOrder, now_ns: int, out: list[Co
     order.trades[f"found-{now_ns}"] = (now_ns, missed)
     order.lots, order.filled, order.trigger_ticks = found.lots, found.filled_lots, found.trigger_ticks
     desk.move(order, Event.FOUND_WORKING, now_ns, out)
+    if missed > 0:  # at what price, the venue says when asked
+        out.append(Query(order.order_id))
     out.append(WriteOrder(order.order_id, order.purpose, "inherited", "", now_ns))

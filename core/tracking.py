@@ -28,6 +28,7 @@ class Order(msgspec.Struct):
     ``answered_ns`` -1 before the venue's first answer; ``counted_ns``: fills up to this time are counted, for the venue
     said how many there were; ``trades`` time and lots of each by its id; ``reminded_ns`` when its answer was found
     missing first;
+    ``priced`` lots whose fills are known one by one, what they were ``worth`` (lots times price) and their ``fees``;
     ``unwanted``: what it fills from now on is closed again; ``cancel_asked``: its end may be our own wish;
     ``withdrawn``: the gate was told that it came to nothing; ``abandoned``: nobody minds it, and it is cancelled, as
     often as it takes.
@@ -52,6 +53,9 @@ class Order(msgspec.Struct):
     since_ns: int = 0
     answered_ns: int = -1
     filled: int = 0
+    priced: int = 0
+    worth: float = 0.0
+    fees: float = 0.0
     counted_ns: int = 0
     reminded_ns: int = 0
     queries: int = 0
@@ -65,6 +69,18 @@ class Order(msgspec.Struct):
     def left(self) -> int:
         """Lots that may still fill."""
         return self.lots - self.filled
+
+    def count(self, trade_id: str, ts_ns: int, lots: int, price: float, fee: float) -> None:
+        """Take note of a fill."""
+        self.trades[trade_id] = (ts_ns, lots)
+        self.filled += lots
+        self.price(lots, price, fee)
+
+    def price(self, lots: int, price: float, fee: float) -> None:
+        """Take note of what lots cost that are counted already."""
+        self.priced += lots
+        self.worth += lots * price
+        self.fees += fee
 
     def filled_by(self, ts_ns: int) -> int:
         """Return the lots that are known to have filled up to a time."""

@@ -182,11 +182,11 @@ class Trader:
         if fill.ts_event <= order.counted_ns:
             order.trades[fill.trade_id] = (fill.ts_event, 0)
             return (Query(fill.order_id), Reconcile(now_ns)) if order.state not in OVER else (Reconcile(now_ns),)
-        order.trades[fill.trade_id] = (min(fill.ts_event, now_ns), fill.lots)
-        order.filled += fill.lots
+        order.count(fill.trade_id, min(fill.ts_event, now_ns), fill.lots, fill.price, fill.commission)
         if fill.ts_event > desk.holding.counted_until_ns:
             self._book(order, fill, out)
         else:
+            desk.holding.catch_up(order, fill.side * fill.lots, fill.price, fill.commission)
             out.append(Reconcile(now_ns))
         desk.move(order, Event.FILL_WHOLE if order.left <= 0 else Event.FILL_PART, now_ns, out)
         desk.settle(now_ns, out)
@@ -226,8 +226,10 @@ class Trader:
                 desk.take_up_forgotten(order_id, now_ns, out)
             return tuple(out)
         missed = filled_lots - order.filled_by(as_of_ns)
+        paid = filled_lots * self._params.instrument.lot * price * fee - order.fees
+        if filled_lots > order.priced:  # of what is known the prices are known, too
+            price = (filled_lots * price - order.worth) / (filled_lots - order.priced)
         if missed > 0 and as_of_ns > order.counted_ns:
-            paid = missed * self._params.instrument.lot * price * fee
             fill = Fill(order_id, f"resolved-{as_of_ns}", order.side, missed, price, paid, as_of_ns)
             if order.submitted_ns <= desk.holding.counted_until_ns:
                 order.trades[fill.trade_id] = (as_of_ns, missed)
@@ -236,6 +238,11 @@ class Trader:
             else:
                 out.extend(self.on_filled(fill, now_ns))
             order.counted_ns = max(order.counted_ns, as_of_ns)
+        if (late := min(order.filled, filled_lots) - order.priced) > 0:
+            order.price(late, price, paid)
+            desk.holding.catch_up(order, order.side * late, price, paid)
+            desk.settle(now_ns, out)
+            out.append(desk.published(now_ns))
         if status == "working" and order.state is OrderState.REJECTED:
             desk.take_up(order, now_ns, out)
         if order.state in OVER or (status == "working" and order.state is not OrderState.UNKNOWN):

@@ -95,6 +95,7 @@ class Watch:
         self._cover(now_ns, orders)
         self._forget(now_ns)
         settled = [lots for _, lots in _since(self._lots, now_ns - self._settle_ns)]
+        known = now_ns - self._begun_ns >= self._settle_ns
         spoken = {held, words.owner_lots, words.journal_lots, words.venue_lots} - {None}
         self._apart_since = _since_when(self._apart_since, now_ns, lasts=len(spoken) > 1)
         self._astray_since = _since_when(self._astray_since, now_ns, lasts=words.cache_lots != held)
@@ -113,8 +114,8 @@ class Watch:
             venue_lots=words.venue_lots,
             kept_lots=self._kept(now_ns, held),
             covered_lots=self._covered(now_ns, held),
-            most_long=max(0, *settled),
-            most_short=-min(0, *settled),
+            most_long=max(0, *settled) if known else _ANY,
+            most_short=-min(0, *settled) if known else _ANY,
             apart_seconds=(now_ns - self._apart_since) / _SECOND_NS if self._apart_since >= 0 else 0.0,
             astray_seconds=(now_ns - self._astray_since) / _SECOND_NS if self._astray_since >= 0 else 0.0,
             orders=standing,

@@ -84,7 +84,7 @@ class Carrier(Strategy):
         self._venue = venue
         self._fee = params.fee
         self._unkept = ""
-        self._reconciling = self._by_rest = False
+        self._inherited = self._reconciling = self._by_rest = False
         self._differed = 0
         self._difference = (0, 0)
         self._asked_lots = 0
@@ -235,8 +235,8 @@ class Carrier(Strategy):
 
     @property
     def at_rest(self) -> bool:
-        """Whether no answer is waited for."""
-        return not self._reconciling and self.trader.desk.orders.wake_ns() == 0
+        """Whether what was there before is inherited and no answer is waited for."""
+        return self._inherited and not self._reconciling and self.trader.desk.orders.wake_ns() == 0
 
     def held(self) -> dict[str, str]:
         """Return what is held, signed, base asset as decimal strings: as the engine has it, and as its owner."""

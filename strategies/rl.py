@@ -81,6 +81,7 @@ class RLStrategy(Carrier):
             (lots, price), rest = self._desk.held(self.cache), self._desk.open_orders(self.cache)
             if kept is not None or lots != 0 or rest:
                 self._carry_out(self.trader.inherit(lots, price, rest, self._now()))
+            self._inherited = True
 
     @recorded
     def on_stop(self) -> None:

@@ -13,7 +13,8 @@
     POST   /control/rest          answer when a step is asked for, and let it wait: the client is at rest; then
     POST   /control/go            play on
     GET    /control/state         clocks, prices, connections, counts, the account
-    GET    /control/ledger        what the exchange did, and what came over the wire (?wire_since=N)
+    GET    /control/ledger        what the exchange did, and what came over the wire, from row N on each
+                                  (?since=N, ?wire_since=N)
 """
 
 import asyncio
@@ -199,7 +200,7 @@ class Control:
     async def _ledger(self, request: web.Request) -> dict[str, Any]:
         since = int(request.query.get("wire_since", "0"))
         return {
-            "exchange": self._account.exchange.ledger(),
+            "exchange": self._account.exchange.ledger(int(request.query.get("since", "0"))),
             "wire": [row for row in self._account.noted if row["n"] > since],
             "faults": self._faults.rows(),
         }

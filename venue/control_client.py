@@ -83,9 +83,9 @@ class ControlClient:
         answer: dict[str, Any] = self.call("GET", "/control/state")
         return answer
 
-    def ledger(self, wire_since: int = 0) -> dict[str, Any]:
-        """Return what the exchange did and what came over the wire."""
-        answer: dict[str, Any] = self.call("GET", f"/control/ledger?wire_since={wire_since}")
+    def ledger(self, wire_since: int = 0, since: int = 0) -> dict[str, Any]:
+        """Return what the exchange did and what came over the wire, after so many rows of each."""
+        answer: dict[str, Any] = self.call("GET", f"/control/ledger?wire_since={wire_since}&since={since}")
         return answer
 
     def call(self, method: str, path: str, body: Any = None) -> Any:

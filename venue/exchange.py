@@ -160,9 +160,12 @@ class Exchange:
         """
         self._liquidator.liquidate(self._holdings.holding(symbol))
 
-    def ledger(self) -> list[dict[str, Any]]:
-        """Return everything that happened, in order: requests, refusals, orders, fills, funding, liquidations."""
-        return list(self._holdings.rows)
+    def ledger(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return everything that happened, in order: requests, refusals, orders, fills, funding, liquidations.
+
+        ``since``: so many rows are known already.
+        """
+        return self._holdings.rows[since:]
 
     @property
     def wallet(self) -> Decimal:

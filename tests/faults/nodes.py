@@ -66,11 +66,11 @@ class Zygote:
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._ended: dict[int, int] = {}
         threading.Thread(target=self._read, daemon=True).start()
-        assert self._lines.get(timeout=60) == "ready\n"
+        assert self._lines.get(timeout=300) == "ready\n"
 
-    def start(self, *, argv: list[str], env: dict[str, str], cwd: Path, log: Path) -> int:
+    def start(self, *, argv: list[str], env: dict[str, str], cwd: Path, log: Path, kill: Path) -> int:
         """Fork a node; return its process id."""
-        order = {"argv": argv, "env": env, "cwd": str(cwd), "log": str(log)}
+        order = {"argv": argv, "env": env, "cwd": str(cwd), "log": str(log), "kill": str(kill)}
         self._process.stdin.write(json.dumps(order) + "\n")
         while True:
             said = json.loads(self._lines.get(timeout=30))
@@ -113,6 +113,11 @@ class Trial:
         """What the node of now prints."""
         return self._folder / f"node-{self._count}.log"
 
+    @property
+    def session(self) -> Path:
+        """Where the node of now writes its session."""
+        return self._folder / f"session-{self._count}"
+
     def start(self) -> int:
         """Start a node; return its process id."""
         self._count += 1
@@ -124,7 +129,7 @@ class Trial:
             "venue.replay": "true",
             "breaker.state_path": str(self._folder / "state"),
         }
-        argv = ["testnet", "--json", "--out", str(self._folder / f"session-{self._count}"), "--models"]
+        argv = ["testnet", "--json", "--out", str(self.session), "--models"]
         argv += [str(path) for path in self._models]
         for name, value in settings.items():
             argv += ["--set", f"{name}={value}"]
@@ -135,8 +140,25 @@ class Trial:
             "AUTOTRADE_TESTNET_API_KEY": DEMO_KEY,
             "AUTOTRADE_TESTNET_API_SECRET": DEMO_SECRET,
         }
-        self.pid = self._zygote.start(argv=argv, env=env, cwd=ROOT, log=self.log)
+        self.pid = self._zygote.start(argv=argv, env=env, cwd=ROOT, log=self.log, kill=self._folder / "kill.json")
         return self.pid
+
+    def kill_at(self, stage: str, skip: int) -> None:
+        """Let the node end at a stage of `stages.py`, or the next one where none lives."""
+        file = self._folder / "kill.json"
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps({"stage": stage, "skip": skip}))
+        partial.replace(file)
+
+    def heal(self) -> None:
+        """Let the node live."""
+        self.venue.control.heal()
+        (self._folder / "kill.json").unlink(missing_ok=True)
+
+    @property
+    def store(self) -> FileStateStore:
+        """Where the nodes keep their state."""
+        return FileStateStore(self._folder / "state" / "testnet")
 
     def ended(self, timeout: float) -> int | None:
         """Return the exit code of the node once it has ended."""
@@ -144,7 +166,7 @@ class Trial:
 
     def trader(self) -> TraderState | None:
         """Return what the node keeps of its trader."""
-        kept = FileStateStore(self._folder / "state" / "testnet").load(f"trader.{INSTRUMENT}")
+        kept = self.store.load(f"trader.{INSTRUMENT}")
         return None if kept is None else msgspec.msgpack.decode(kept, type=TraderState)
 
     def differences(self) -> list[str]:

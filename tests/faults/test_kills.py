@@ -1,4 +1,4 @@
-"""Kill -9 at every state of an order, where every fill is whole (`kills.py`)."""
+"""Kill -9 at every state of an order and stage of a decision, where fills are whole or nearly so (`kills.py`)."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kills import SHARE, lived
+from kills import SHARE, absent, lived
 from nodes import Zygote
 
 
@@ -20,7 +20,8 @@ def zygote():
 
 @pytest.mark.parametrize("life", [0, 2])
 def test_a_node_killed_at_any_moment_goes_on_with_what_the_venue_has(life, zygote, tmp_path):
-    killed, wrong = lived(life, zygote, tmp_path / "life")
-    print(f"\nlife {life}: {killed.total()} kills: " + ", ".join(f"{name} {count}" for name, count in killed.items()))
-    assert wrong == []
-    assert killed.total() >= SHARE
+    report = lived(life, zygote, tmp_path / "life")
+    print(f"\n{report.text}")
+    assert report.wrong == []
+    assert report.killed.total() >= SHARE
+    assert absent(report) == []

@@ -1,7 +1,8 @@
 """Forks nodes: everything is imported once, so that a node killed two hundred times need not be two hundred imports.
 
-Reads one JSON object a line, ``{"argv": [...], "env": {...}, "cwd": ..., "log": ...}``, and prints the child's process
-id; prints ``[pid, code]`` when a child ends, with a negative code for the signal that killed it.
+Reads one JSON object a line, ``{"argv": [...], "env": {...}, "cwd": ..., "log": ..., "kill": ...}`` (``kill``: the file
+of `stages.py`), and prints the child's process id; prints ``[pid, code]`` when a child ends, with a negative code for
+the signal that killed it.
 """
 
 import json
@@ -28,8 +29,11 @@ def _child(order: dict) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     code = 70
     try:
+        from stages import install
+
         import run_live
 
+        install(Path(order["kill"]))
         code = run_live.main(order["argv"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 70

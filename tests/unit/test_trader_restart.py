@@ -4,8 +4,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from core.commands import Cancel, Query, Reconcile, Submit
+from core.commands import Cancel, Modify, Query, Reconcile, Submit
 from core.messages import Flatten, Freeze
+from core.protections import M
 from core.trader import OpenOrder, Trader, TraderState
 from tests.unit.trading_table import Table, only
 
@@ -83,8 +84,9 @@ def test_an_open_stop_goes_on_as_the_venue_has_it():
     (written,) = inherit(table, entry.lots, opened(stop))
     assert (written.order_id, written.status) == (stop.order_id, "inherited"), "the new journal knows it, too"
     table.restart()
-    _, asked = inherit(table, entry.lots - 2, opened(stop, filled=1))
-    assert type(asked).__name__ == "Modify"
+    asked = inherit(table, entry.lots - 2, opened(stop, filled=1))
+    assert Query(stop.order_id) in asked, "at what price, the venue says"
+    (asked,) = (command for command in asked if isinstance(command, Modify))
     assert asked.lots == entry.lots - 2 + 1, "in total, what has filled included"
 
 
@@ -134,3 +136,37 @@ def test_a_close_goes_on_after_a_restart():
     asked = inherit(table, entry.lots, opened(stop))
     assert Query(lost.order_id) in asked
     assert submits(asked) == [("exit", -entry.lots)]
+
+
+@pytest.mark.parametrize("told_before", [0, 2])
+def test_what_filled_while_nobody_lived_counts_as_if_it_had_been_heard(told_before):
+    heard, killed = Table(), Table()
+    for table in (heard, killed):
+        entry, stop = table.enter()
+        if told_before:
+            table.fill(stop, told_before, price=29_700.0)
+        if table is killed:
+            table.restart()
+            known = table.trader.desk.holding.realised
+            inherit(table, 0)
+            assert table.trader.position.lots == 0, "the venue is right at once"
+        left = entry.lots - told_before
+        average = (told_before * 29_700.0 + left * 29_640.0) / entry.lots
+        table.now += 1_000_000_000
+        table(table.trader.on_resolved(stop.order_id, "filled", entry.lots, average, table.now, table.now, 0.0005))
+    ours, theirs = killed.trader.desk.holding, heard.trader.desk.holding
+    assert ours.realised == pytest.approx(theirs.realised)
+    assert ours.realised < 0
+    np.testing.assert_allclose(ours.memory, theirs.memory)
+    assert ours.memory[M.streak] == ours.memory[M.stops] == ours.memory[M.trades] == 1
+    assert ours.behind is None
+    assert ours.unopened == pytest.approx(ours.realised - known), "the account was first seen without it"
+
+
+def test_an_entry_that_filled_while_nobody_lived_has_the_stop_that_was_planned():
+    table = Table()
+    entry = only(table.signal(1.0), "entry")
+    planned = table.trader.desk.orders.find(entry.order_id).planned_stop
+    table.restart()
+    assert submits(inherit(table, entry.lots)) == [("stop", -entry.lots)]
+    assert table.trader.position.stop_price == planned > 0.0

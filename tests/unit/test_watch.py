@@ -110,3 +110,11 @@ def test_an_increase_is_judged_once_by_what_was_committed_against_the_equity_of_
     assert isnan(look.committed)
     watch.ordered(5_000.0, 10_000.0)
     assert names(watch, 2 * S, words(0)) == set()
+
+
+def test_what_was_held_before_a_start_is_not_known_and_its_stop_has_time_to_shrink():
+    watch = Watch("X", LIMITS)
+    watch.begin(1_000 * S)
+    assert names(watch, 1_000 * S, words(5), stop(8)) == set()
+    assert watch.due_ns == 1_020 * S
+    assert names(watch, 1_020 * S, words(5), stop(8)) == {"overprotected"}
