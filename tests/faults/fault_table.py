@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["FAULTS", "STREAMS", "Fault"]
 
 ORDER = {"path": "/fapi/v1/order", "method": "POST"}
 STOP = {"path": "/fapi/v1/algoOrder", "method": "POST"}
@@ -47,9 +47,12 @@ def _drop(*channels: str) -> tuple[Mapping[str, Any], ...]:
 
 ALL = ("market", "user", "trading")
 LATE = r"the bar of \S+ is \d+ s late"
+CLOCK = "our clock is"
 SILENT = "has not answered a question|fate is unknown"
 DOUBT = "fate is unknown"
 REFUSED = "is rejected|fate is unknown"
+STREAMS = {LATE, SILENT, CLOCK}
+"""What takes a node out of its trust: of several at once, the first is told."""
 BACK = "it is back before anything is late, and what it left out is asked for"
 HEARD = "the stream told what the answer did not"
 ASKED = "an order that nobody answers for is told; what else was not heard is asked for and booked"
@@ -64,7 +67,7 @@ FAULTS: Mapping[str, Fault] = {
     "all sockets dropped": Fault(acts=_drop(*ALL), quiet=BACK),
     "market socket stalls": Fault(_while("stall", MARKET), seconds=5.0, alert=LATE),
     "user socket stalls": Fault(_while("stall", USER), seconds=4.0, quiet=ASKED),
-    "market connections refused": Fault(_while("refuse", MARKET), _drop("market"), 5.0, alert=LATE),
+    "market connections refused": Fault(_while("refuse", MARKET), _drop("market"), 7.0, alert=LATE),
     "user connections refused": Fault(_while("refuse", USER), _drop("user"), 4.0, quiet=ASKED),
     "trading connections refused": Fault(_while("refuse", TRADING), _drop("trading"), 4.0, quiet=ASKED),
     "all connections refused": Fault(_while("refuse", MARKET, USER, TRADING, REST), _drop(*ALL), 5.0, alert=SILENT),
@@ -128,15 +131,15 @@ FAULTS: Mapping[str, Fault] = {
         quiet="it is asked for until it is whole, and told once it is late",
     ),
     # the account and the clock
-    "clock 3 s off": Fault(_while("skew", {}, skew_ms=3_000), seconds=3.0, alert="our clock is"),
-    "clock 8 s off": Fault(_while("skew", {}, skew_ms=-8_000), seconds=3.0, alert="our clock is"),
+    "clock 3 s off": Fault(_while("skew", {}, skew_ms=3_000), seconds=3.0, alert=CLOCK),
+    "clock 8 s off": Fault(_while("skew", {}, skew_ms=-8_000), seconds=3.0, alert=CLOCK),
     "listen key expires": Fault(acts=({"do": "expire_listen_keys"},), quiet="the engine takes a new one at once"),
     "stop cancelled by the exchange": Fault(
         acts=({"do": "cancel", "what": "algos"},), holding=True, alert="the stop is"
     ),
     "stop cancelled by the exchange, unheard": Fault(
-        _once("suppress", ALGO), ({"do": "cancel", "what": "algos"},), halts=True, holding=True, alert="the stop is"
-    ),  # it is replaced; but the engine counts the dead one on, and the breaker halts for stops that rest without need
+        _once("suppress", ALGO), ({"do": "cancel", "what": "algos"},), holding=True, alert="the stop is"
+    ),
     "liquidation": Fault(
         acts=({"do": "liquidate", "symbol": "BTCUSDT"},), holding=True, halts=True, alert="nobody knows|the venue holds"
     ),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fault_table import FAULTS
+from fault_table import FAULTS, STREAMS
 from nodes import ENGINE_MARK
 
 __all__ = ["eager", "opened_in_doubt", "sent_twice", "unheard"]
@@ -26,6 +26,8 @@ def unheard(names: Sequence[str], span: tuple[int, int], log: Sequence[Any]) -> 
         if row.kind == "alerts" and begun <= row.body["ts_event"] <= ended + MINUTE_NS
     ]
     wanted = {name: FAULTS[name].alert for name in names if FAULTS[name].alert}
+    if len(names) > 1:
+        wanted |= {name: f"{text}|-> (SUSPECT|CUT)" for name, text in wanted.items() if text in STREAMS}
     return [
         f"{name}: nobody was told" for name, text in wanted.items() if not any(re.search(text, one) for one in told)
     ]
