@@ -104,6 +104,8 @@ class Control:
             self._waiting.clear()
         wanted = {f"{symbol.lower()}@kline_1m" for symbol in self._player.markets}
         await self._subscriptions.heard(wanted, float(request.query.get("heard", "0")))
+        if request.transport is None or request.transport.is_closing():
+            raise ValueError("whoever asked has gone: nothing is played for nobody")
         played = await self._player.step(int(request.query.get("bars", "1")))
         return {"played": played, **self._short()}
 

@@ -35,6 +35,7 @@ class Claims:
     def __init__(self, node, interval_ms, balance, limits) -> None:
         self.interval_ms = interval_ms
         self.halted = False
+        self.written_seconds = WRITTEN
         self._node, self._limits = node, limits
         self._balance = Decimal(repr(balance))
         self._rows, self._closes, self._certain = [], {}, {}
@@ -60,19 +61,19 @@ class Claims:
         """Take note that a node was killed: it is certain that a mark was made before it sent something."""
         minute_ms = self._node.venue.control.state()["minute_ms"]
         sent = (row["time_ms"] for row in self.rows() if row["kind"] == "request" and row["path"] in PLACING)
-        self._lived(self._since_ms, minute_ms, certain_ms=max(sent, default=0) - 1)
+        self.lived(self._since_ms, minute_ms, certain_ms=max(sent, default=0) - 1)
 
     def wrong(self):
         """Return what does not agree, once state that nothing waited for had its time to be written."""
-        until = time.monotonic() + WRITTEN
-        self._lived(self._since_ms, self._node.venue.control.state()["minute_ms"], certain_ms=2**62)
+        until = time.monotonic() + self.written_seconds
+        self.lived(self._since_ms, self._node.venue.control.state()["minute_ms"])
         while True:
             found = [*self._node.differences(), *self._counters(), *self._breaker()]
             if not found or time.monotonic() > until:
                 return found
             time.sleep(0.01)
 
-    def _lived(self, since_ms, until_ms, *, certain_ms):
+    def lived(self, since_ms, until_ms, *, certain_ms=2**62):
         """Take note of the closes that a node lived through: ``since_ms < t <= until_ms``."""
         if until_ms <= since_ms:
             return

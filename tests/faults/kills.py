@@ -120,7 +120,7 @@ def lived(life, zygote, folder):
     while report.killed.total() < SHARE and len(report.wrong) < 3:
         _world(report, missing, life + LIVES * number, zygote, folder / str(number))
         number += 1
-    (folder / "report.json").write_text(report.text + "\n")
+        (folder / "report.json").write_text(report.text + "\n")
     return report
 
 
