@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,13 @@ class Node:
 
 @contextmanager
 def running_node(
-    venue: RunningVenue, environment: str, folder: Path, *arguments: str, replay: bool = True, token: str = ""
+    venue: RunningVenue,
+    environment: str,
+    folder: Path,
+    *arguments: str,
+    replay: bool = True,
+    token: str = "",
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[Node]:
     """Run a node against a venue; it is killed where the block ends before it does."""
     prefix = f"AUTOTRADE_{environment.upper()}_API_"
@@ -81,7 +87,7 @@ def running_node(
     command = [sys.executable, "run_live.py", environment, "--json", "--out", str(folder / "session"), *given]
     process = subprocess.Popen(
         [*command, *arguments],
-        cwd=ROOT, env={**known, **keys}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=ROOT, env={**known, **keys, **(environ or {})}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     node = Node(process)
     try:

@@ -148,3 +148,12 @@ def test_a_halt_within_a_drill_does_not_end_it():
     assert "breaker drill" in failing(records(sessions=[session("one", 3, 2, 1, breaker=rows)]))
     rows.append(BreakerRow(NOW - 3 * HOUR, "HALTED", "ACTIVE", "manual", "re-armed: done"))
     assert failing(records(sessions=[session("one", 3, 2, 1, breaker=rows)])) == []
+
+
+def test_critical_alerts_may_be_acknowledged_source_by_source():
+    row = AlertRow("feed", "critical", "no bars", NOW - DAY_NS)
+    late = session("two", 1, alerts=[row, msgspec.structs.replace(row, source="breaker")])
+    unread = records(acknowledged_ns=0, sessions=[late])
+    half = msgspec.structs.replace(unread, acknowledged={"feed": row.ts_event, "breaker": row.ts_event - 1})
+    read = msgspec.structs.replace(unread, acknowledged={"feed": row.ts_event, "breaker": row.ts_event})
+    assert [("alerts" in failing(one)) for one in (unread, half, read)] == [True, True, False]
