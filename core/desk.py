@@ -147,6 +147,17 @@ class Desk:
         if purpose is not None:
             self.take_up(Order(order_id, purpose, side=0, lots=0), now_ns, out)
 
+    def catch_up(
+        self, order: Order, filled_lots: int, price: float, fees: float, now_ns: int, out: list[Command]
+    ) -> None:
+        """Learn what fills cost that are counted already: of ``filled_lots`` in all, those not told one by one."""
+        lots = min(order.filled, filled_lots) - order.priced
+        if lots > 0:
+            order.price(lots, price, fees)
+            self.holding.catch_up(order, order.side * lots, price, fees)
+            self.settle(now_ns, out)
+            out.append(self.published(now_ns))
+
     def want_flat(self, exit_code: int) -> None:
         """From now on the position is to be flat, and what still fills of an increase is closed again."""
         for order in self.orders.live.values():

@@ -82,6 +82,12 @@ class Order(msgspec.Struct):
         self.worth += lots * price
         self.fees += fee
 
+    def untold(self, lots: int, price: float, fees: float) -> tuple[float, float]:
+        """Return average price and fees of the lots not told one by one, of ``lots`` in all at ``price``, ``fees``."""
+        if lots > self.priced:
+            price = (lots * price - self.worth) / (lots - self.priced)
+        return price, fees - self.fees
+
     def filled_by(self, ts_ns: int) -> int:
         """Return the lots that are known to have filled up to a time."""
         return sum(lots for ts, lots in self.trades.values() if ts <= ts_ns)

@@ -226,9 +226,8 @@ class Trader:
                 desk.take_up_forgotten(order_id, now_ns, out)
             return tuple(out)
         missed = filled_lots - order.filled_by(as_of_ns)
-        paid = filled_lots * self._params.instrument.lot * price * fee - order.fees
-        if filled_lots > order.priced:  # of what is known the prices are known, too
-            price = (filled_lots * price - order.worth) / (filled_lots - order.priced)
+        fees = filled_lots * self._params.instrument.lot * price * fee
+        price, paid = order.untold(filled_lots, price, fees)
         if missed > 0 and as_of_ns > order.counted_ns:
             fill = Fill(order_id, f"resolved-{as_of_ns}", order.side, missed, price, paid, as_of_ns)
             if order.submitted_ns <= desk.holding.counted_until_ns:
@@ -238,11 +237,7 @@ class Trader:
             else:
                 out.extend(self.on_filled(fill, now_ns))
             order.counted_ns = max(order.counted_ns, as_of_ns)
-        if (late := min(order.filled, filled_lots) - order.priced) > 0:
-            order.price(late, price, paid)
-            desk.holding.catch_up(order, order.side * late, price, paid)
-            desk.settle(now_ns, out)
-            out.append(desk.published(now_ns))
+        desk.catch_up(order, filled_lots, price, paid, now_ns, out)
         if status == "working" and order.state is OrderState.REJECTED:
             desk.take_up(order, now_ns, out)
         if order.state in OVER or (status == "working" and order.state is not OrderState.UNKNOWN):
