@@ -10,10 +10,11 @@
     POST   /control/act           do something at once: {"do": "drop", "channel": ...}, {"do": "expire_listen_keys"},
                                   {"do": "cancel", "client_order_id": ...}, {"do": "liquidate", "symbol": ...},
                                   {"do": "restrict", "withdraw": ...}
+    POST   /control/play?bars=K   the same at once, whether the client is made to wait or not
     POST   /control/rest          answer when a step is asked for, and let it wait: the client is at rest; then
     POST   /control/go            play on
     GET    /control/state         clocks, prices, connections, counts, the account
-    GET    /control/ledger        what the exchange did, and what came over the wire (?wire_since=N)
+    GET    /control/ledger        what the exchange did, what came over the wire (?wire_since=N), when minutes ended
 """
 
 import asyncio
@@ -200,6 +201,7 @@ class Control:
         since = int(request.query.get("wire_since", "0"))
         return {
             "exchange": self._account.exchange.ledger(),
+            "told_ns": list(self._player.told_ns),
             "wire": [row for row in self._account.noted if row["n"] > since],
             "faults": self._faults.rows(),
         }

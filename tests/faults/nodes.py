@@ -66,7 +66,7 @@ class Zygote:
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._ended: dict[int, int] = {}
         threading.Thread(target=self._read, daemon=True).start()
-        assert self._lines.get(timeout=60) == "ready\n"
+        assert self._lines.get(timeout=240) == "ready\n"
 
     def start(self, *, argv: list[str], env: dict[str, str], cwd: Path, log: Path) -> int:
         """Fork a node; return its process id."""
