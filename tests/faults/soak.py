@@ -191,7 +191,9 @@ def soaked(zygote: Zygote, folder: Path, hours: float, *, beat_seconds: float, s
     with trial(zygote, folder, models, RESTLESS, walk=seed, symbols=SYMBOLS, depth_quote=2_000.0) as node:
         stretch = lived(node, bars, beat_seconds=beat_seconds, seed=seed)
     decisions, orders = decided(folder / "session-1")
-    return figures(stretch, decisions, orders, len(SYMBOLS))
+    found = figures(stretch, decisions, orders, len(SYMBOLS))
+    print(table({folder.name: found}), flush=True)
+    return found
 
 
 def main() -> int:
@@ -216,7 +218,6 @@ def main() -> int:
             )
     finally:
         zygote.close()
-    print(table(found))
     (place / "soak.html").write_text(page(found))
     (place / "soak.json").write_text(json.dumps({name: one.rows for name, one in found.items()}, indent=2))
     print(place / "soak.html")
