@@ -28,10 +28,11 @@ backtest: .venv/.runtime  ## replay the catalog (a synthetic sample where it is 
 test: .venv/.develop  ## run all tests; ARGS="-k name"
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
-soak: .venv/.develop  ## a hundred times the generated trading sessions, examples never tried before, 2,000 kills, 500 runs of faults
+soak: .venv/.develop  ## a hundred times the generated trading sessions, examples never tried before, 2,000 kills, 500 runs of faults, ten days of the market
 	@SESSIONS=$${SESSIONS:-1000000} $(PYTHON) -m pytest tests/unit/test_trading_sessions.py --durations=3 $(ARGS)
 	@EXAMPLES=new $(PYTHON) -m pytest -n 2 tests/unit --durations=3 $(ARGS)
 	@KILLS=$${KILLS:-2000} FAULT_RUNS=$${FAULT_RUNS:-500} $(PYTHON) -m pytest -s tests/faults $(ARGS)
+	@$(PYTHON) tests/faults/soak.py --hours $${HOURS:-240} --paced-hours $${PACED_HOURS:-8} --out catalog/soak
 
 check: .venv/.develop  ## lint, formatting, types
 	@$(PYTHON) -m ruff check .

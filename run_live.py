@@ -250,6 +250,7 @@ def run_live(live: Live) -> dict[str, Any]:
         "ready_seconds": round(run.ready_at - began, 3),
         "stopped_by": run.request.carried_out or run.request.reason,
         "faults": faults.first,
+        "engine_doubts": run.doubts,
         "held": {info.id: one.held() for info, one in zip(infos, parts.strategies, strict=True)},
         **decided_span(live.out),
         **summarise(

@@ -16,6 +16,9 @@ from core.stop_request import StopRequest
 __all__ = ["NodeRun"]
 
 
+_DOUBTS = "unresolved client order IDs"
+
+
 class NodeRun:
     """Runs a node until somebody wishes its end, or it does not come up.
 
@@ -34,11 +37,15 @@ class NodeRun:
         The wish that it ends; the first signal utters it, a second one ends the node at once.
     ready_at : float
         When it traded, by `time.perf_counter`; 0 before.
+    doubts : str
+        Orders whose fate the engine did not learn before its end: their owner has asked the venue, or will at the next
+        start.
     """
 
     def __init__(self, node: LiveNode, *, connect_seconds: float, ready: Callable[[], None]) -> None:
         self.request = StopRequest()
         self.ready_at = 0.0
+        self.doubts = ""
         self._node = node
         self._connect_seconds = connect_seconds
         self._ready = ready
@@ -80,7 +87,12 @@ class NodeRun:
         gc.collect()
 
     async def _until_stopped(self) -> None:
-        await self._node.run_async()
+        try:
+            await self._node.run_async()
+        except RuntimeError as error:
+            if self.ready_at == 0.0 or _DOUBTS not in str(error):
+                raise
+            self.doubts = str(error).partition(_DOUBTS)[2].strip(" :")
 
     def _signalled(self, name: str) -> None:
         if self.request.reason or self.ready_at == 0.0:

@@ -176,8 +176,7 @@ class RestDesk:
         name, order_id = request.instrument_id, request.order_id
         fields = {"symbol": self._symbols[name]}
         if Decimal(request.quantity) == 0:
-            cancel = fields | {"origClientOrderId": wire_name(order_id)}
-            self._rest.request("DELETE", "/fapi/v1/order", cancel, exits=True)
+            self._cancel(fields, wire_name(order_id))
             return self._order(name, order_id, exits=True)
         if order_id in self._sent or self._look(name, order_id, exits=True) is not None:
             return self._order(name, order_id, exits=True)
@@ -195,6 +194,21 @@ class RestDesk:
         except VenueRefusalError:
             return OrderWord(name, order_id, "rejected", "0", 0.0, 0.0, 0)
         return self._order(name, order_id, exits=True)
+
+    def _cancel(self, fields: Mapping[str, str], name: str) -> None:
+        """Cancel an order, plain or conditional; that there is none to cancel is no error."""
+        ways = (
+            ("/fapi/v1/order", {**fields, "origClientOrderId": name}),
+            ("/fapi/v1/algoOrder", {"clientAlgoId": name}),
+        )
+        for path, asked in ways:
+            try:
+                self._rest.request("DELETE", path, asked, exits=True)
+            except VenueRefusalError as error:
+                if error.code not in _ABSENT:
+                    raise
+            else:
+                return
 
     def _order(self, instrument_id: str, order_id: str, *, exits: bool) -> OrderWord:
         """Return how an order stands; it is absent only where it was twice."""

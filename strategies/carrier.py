@@ -188,7 +188,7 @@ class Carrier(Strategy):
             case Modify():
                 self._modify(command)
             case Cancel():
-                self.cancel_order(ClientOrderId(command.order_id))
+                self._cancel(command.order_id)
             case WriteFill():
                 self._write_fill(command)
             case WriteOrder():
@@ -221,6 +221,14 @@ class Carrier(Strategy):
             self._venue.send(Request(self._name, command.order_id, command.side, str(order.quantity)))
         else:
             self.submit_order(order)
+
+    def _cancel(self, order_id: str) -> None:
+        """Withdraw an order; one that is over for the engine, but not for its owner, beside the engine."""
+        order = self._order(order_id)
+        if self._venue is not None and order is not None and order.is_closed:
+            self._venue.send(Request(self._name, order_id, 0, "0"))
+        else:
+            self.cancel_order(ClientOrderId(order_id))
 
     def _modify(self, command: Modify) -> None:
         """Have an order changed; one that stands as it is wanted is changed already."""

@@ -10,11 +10,12 @@
     POST   /control/act           do something at once: {"do": "drop", "channel": ...}, {"do": "expire_listen_keys"},
                                   {"do": "cancel", "client_order_id": ...}, {"do": "liquidate", "symbol": ...},
                                   {"do": "restrict", "withdraw": ...}
+    POST   /control/play?bars=K   the same at once, whether the client is made to wait or not
     POST   /control/rest          answer when a step is asked for, and let it wait: the client is at rest; then
     POST   /control/go            play on
     GET    /control/state         clocks, prices, connections, counts, the account
     GET    /control/ledger        what the exchange did, and what came over the wire, from row N on each
-                                  (?since=N, ?wire_since=N)
+                                  (?since=N, ?wire_since=N), and when minutes ended
 """
 
 import asyncio
@@ -203,6 +204,7 @@ class Control:
         since = int(request.query.get("wire_since", "0"))
         return {
             "exchange": self._account.exchange.ledger(int(request.query.get("since", "0"))),
+            "told_ns": list(self._player.told_ns),
             "wire": [row for row in self._account.noted if row["n"] > since],
             "faults": self._faults.rows(),
         }

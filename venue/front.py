@@ -1,6 +1,7 @@
 """One request, whichever way it came: faults, limits, key, signature, then the market or the account."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,9 +63,10 @@ class Front:
         payload : str | None
             What its signature was made of; None where the connection is trusted (after a logon).
         """
+        came_ns = time.time_ns()
         fault = await self._hooks.before(call)
         if fault is not None:
-            self._note(call, fault, "before")
+            self._note(call, fault, "before", came_ns)
             return fault
         headers = {}
         changed = None
@@ -81,7 +83,7 @@ class Front:
             changed = await self._after(call, body)
         answer = Answer(status, headers, body) if changed is None else changed
         headers = {**self.limits.headers(call.method, call.path), **answer.headers}
-        self._note(call, answer, "" if changed is None else "after")
+        self._note(call, answer, "" if changed is None else "after", came_ns)
         return Answer(answer.status, headers, answer.body)
 
     async def _after(self, call: Call, body: Any) -> Answer | None:
@@ -139,8 +141,9 @@ class Front:
             "enablePortfolioMarginTrading": False,
         }
 
-    def _note(self, call: Call, answer: Answer, fault: str) -> None:
+    def _note(self, call: Call, answer: Answer, fault: str, came_ns: int) -> None:
         code = answer.body.get("code") if isinstance(answer.body, Mapping) else None
         if call.path in _FREE and not fault and answer.status == 200:
             return
-        self.account.note(call.by, call.method, call.path, call.params, status=answer.status, code=code, fault=fault)
+        said = {"status": answer.status, "code": code, "fault": fault, "came_ns": came_ns}
+        self.account.note(call.by, call.method, call.path, call.params, **said)

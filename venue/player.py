@@ -10,6 +10,8 @@
 """
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Mapping
 
 from venue.account import Account
@@ -23,6 +25,7 @@ __all__ = ["Player"]
 
 _AHEAD_MINUTES = 240
 """Minutes read from the feed at once."""
+_MOST_TOLD = 100_000
 
 
 class Player:
@@ -48,6 +51,8 @@ class Player:
         self.minute_ms = feed.start_ms
         """Open of the minute being played; its open has been told."""
         self.played = 0
+        self.told_ns: deque[tuple[int, int]] = deque(maxlen=_MOST_TOLD)
+        """When the last minutes were told to be over, by the machine's clock: their ends (ms), and that (ns)."""
         self.markets = markets
         self._feed, self._account, self._clock = feed, account, clock
         self._publisher = publisher
@@ -131,6 +136,7 @@ class Player:
             for funding in self._feed.funding(symbol, self.minute_ms + 1, end):
                 if market.quote is not None:
                     self._account.settle(symbol, funding, market.quote.mark)
+        self.told_ns.append((end, time.time_ns()))
         for symbol, market in self.markets.items():
             bar = self._bar(symbol)
             if bar is not None:

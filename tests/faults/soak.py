@@ -1,10 +1,11 @@
-"""A node that lives for hours of the market while faults strike all the time: what grows, how late it is, what it misses.
+"""A node that lives for hours of the market while faults strike: what grows, how late it is, what it misses.
 
 ``python tests/faults/soak.py [--hours 24] [--paced-hours 8] [--out DIR]``
 
 Two stretches, three instruments, a decision every minute. In the first the market waits for the node (lock-step): as
-many bars as can be, in which nothing may grow. In the second it does not: a bar every half second, ready or not. A fault
-strikes five times an hour; it lasts no longer than the bar that it strikes in, as in the market, where a bar is a minute.
+many bars as can be, in which nothing may grow. In the second it does not: a bar every half second, ready or not. A
+fault strikes five times an hour; it lasts no longer than the bar that it strikes in, as in the market, where a bar is
+a minute.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "tests" / "unit")]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "unit"))
 
 from fault_table import FAULTS
 from injection import QUICK
@@ -34,6 +36,8 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 MINUTE_MS = 60_000
 EVERY_BARS = 12
 SAMPLES = 240
+PATIENCE_BARS = 30
+"""A client's question for the next bar that goes without an answer for too long is the end of its replay."""
 LONGEST_SECONDS = 1.5
 """In lock-step a bar is waited for two seconds: what lasts longer loses it, which no fault of a minute does."""
 RESTLESS = QUICK | {
@@ -70,7 +74,7 @@ class Stretch(NamedTuple):
 def sample(pid: int, bar: int) -> Sample:
     """Return what a process uses."""
     said = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-    handles = len(os.listdir(f"/proc/{pid}/fd"))
+    handles = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     return Sample(bar, int(said["VmRSS"].split()[0]) / 1024, handles, int(said["Threads"]))
 
 
@@ -79,41 +83,41 @@ class Striker:
 
     def __init__(self, control: ControlClient, seed: int, longest: float) -> None:
         self._control, self._random, self._longest = control, random.Random(seed), longest
-        self._name = ""
+        self.struck = ""
         self.hits: Counter[str] = Counter()
 
     def strike(self) -> None:
         """End the last fault, and begin another one."""
         self.end()
-        self._name = self._random.choice(STRUCK)
-        fault = FAULTS[self._name]
+        self.struck = self._random.choice(STRUCK)
+        fault = FAULTS[self.struck]
         lasts = {"seconds": min(fault.seconds, self._longest)} if fault.seconds else {}
         for rule in fault.rules:
             self._control.fault(**rule, **lasts)
         for act in fault.acts:
             if act["do"] == "cancel":
                 for row in self._control.state()["account"]["algos"]:
-                    self.hits[self._name] += self._control.act("cancel", client_order_id=row["clientAlgoId"])
+                    self.hits[self.struck] += self._control.act("cancel", client_order_id=row["clientAlgoId"])
             else:
-                self.hits[self._name] += max(1, self._control.act(**act))
+                self.hits[self.struck] += max(1, self._control.act(**act))
 
     def end(self) -> None:
         """Take away what is in force."""
-        self.hits[self._name] += sum(row["hits"] for row in self._control.faults())
+        self.hits[self.struck] += sum(row["hits"] for row in self._control.faults())
         self._control.heal()
         del self.hits[""]
 
 
 def held(control: ControlClient, node: Trial) -> dict[str, Any]:
     """Wait until the node asks for the next bar; let it wait."""
-    for _ in range(12):
+    for _ in range(30):
         try:
-            return control.rest(timeout=10.0)
+            return control.rest(timeout=3.0)
         except ControlError:
             code = node.ended(0.01)
             if code is not None:
                 raise SystemExit(f"the node ended with {code}: {node.log.read_text()[-2000:]}") from None
-    raise SystemExit("the node has not come to rest for two minutes")
+    raise SystemExit("the node has not come to rest for a minute and a half")
 
 
 def lived(node: Trial, bars: int, *, beat_seconds: float, seed: int) -> Stretch:
@@ -129,17 +133,21 @@ def lived(node: Trial, bars: int, *, beat_seconds: float, seed: int) -> Stretch:
     for bar in range(bars):
         if bar % EVERY_BARS == EVERY_BARS // 2:
             striker.strike()
+            print(f"bar {bar}: {striker.struck}", file=sys.stderr, flush=True)
         due += beat_seconds
         time.sleep(max(0.0, due - time.perf_counter()))
         at_ms += MINUTE_MS
         gone[at_ms * 1_000_000] = time.perf_counter_ns()
-        if beat_seconds:
+        if beat_seconds and bar % PATIENCE_BARS:
             control.play()
         else:
             control.go()
             held(control, node)
         if bar % max(1, bars // SAMPLES) == 0:
-            samples.append(sample(node.pid, bar))
+            try:
+                samples.append(sample(node.pid, bar))
+            except FileNotFoundError:
+                raise SystemExit(f"the node has ended: {node.log.read_text()[-2000:]}") from None
         if bar % 1_000 == 999 or bar == bars - 1:
             wire += control.ledger(wire[-1]["n"] if wire else 0)["wire"]
             print(f"bar {bar + 1} of {bars}: {samples[-1]}", file=sys.stderr, flush=True)
@@ -183,7 +191,9 @@ def soaked(zygote: Zygote, folder: Path, hours: float, *, beat_seconds: float, s
     with trial(zygote, folder, models, RESTLESS, walk=seed, symbols=SYMBOLS, depth_quote=2_000.0) as node:
         stretch = lived(node, bars, beat_seconds=beat_seconds, seed=seed)
     decisions, orders = decided(folder / "session-1")
-    return figures(stretch, decisions, orders, len(SYMBOLS))
+    found = figures(stretch, decisions, orders, len(SYMBOLS))
+    print(table({folder.name: found}), flush=True)
+    return found
 
 
 def main() -> int:
@@ -208,7 +218,6 @@ def main() -> int:
             )
     finally:
         zygote.close()
-    print(table(found))
     (place / "soak.html").write_text(page(found))
     (place / "soak.json").write_text(json.dumps({name: one.rows for name, one in found.items()}, indent=2))
     print(place / "soak.html")

@@ -133,6 +133,7 @@ _PAGE = """<!doctype html><meta charset="utf-8"><title>Soak</title><style>
 body {{ font: 14px system-ui, sans-serif; max-width: 900px; margin: 2em auto; }}
 th {{ text-align: left; padding-right: 2em; font-weight: normal; }} figure {{ margin: 1.5em 0; }}
 .drawing {{ display: block; overflow: visible; width: calc(100% - var(--left)); margin-left: var(--left);
-margin-bottom: var(--bottom); }} .grid {{ stroke: #ddd; }} .tick {{ font-size: 11px; fill: #666; }} circle {{ fill: #1f5fa8; }}
+margin-bottom: var(--bottom); }} .grid {{ stroke: #ddd; }} .tick {{ font-size: 11px; fill: #666; }}
+circle {{ fill: #1f5fa8; }}
 </style><h1>Soak of a live node</h1>{body}
 """
