@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from core.bars import DAY_NS
 from core.errors import DataError
 from core.trading_patterns import Baseline, baseline_of
@@ -21,6 +19,8 @@ def baseline(folder: str) -> Baseline:
     """
     if not folder:
         return Baseline()
+    import pyarrow.parquet as pq  # noqa: PLC0415 - loaded where there is a run to read
+
     try:
         fills = pq.read_table(Path(folder) / "fills.parquet").to_pylist()
         marks = pq.read_table(Path(folder) / "equity.parquet", columns=["ts_event", "equity"]).to_pylist()
