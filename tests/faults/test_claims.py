@@ -1,4 +1,4 @@
-"""A planted defect in what a node keeps, or in what a venue was sent, is found and named (`claims.py`, `implied.py`)."""
+"""What a killed node claims is held against the ledger by code that is itself seen to find planted defects."""
 
 import sys
 from pathlib import Path
