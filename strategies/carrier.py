@@ -35,6 +35,8 @@ __all__ = ["Carrier", "RLStrategyParams"]
 STATE = "state"
 """Who freezes entries while the state cannot be kept."""
 _WAKE, _KEEP = "wake", "keep"
+_ON = frozenset({"submitted", "unknown", "inherited"})
+"""What is written of an order that goes on."""
 _AGAIN_NS = 1_000_000_000
 
 
@@ -89,6 +91,7 @@ class Carrier(Strategy):
         self._difference = (0, 0)
         self._asked_lots = 0
         self._due: set[str] = set()
+        self._beside: dict[str, Any] = {}
         self._key = f"trader.{params.trader.instrument_id}"
         self._name = params.trader.instrument_id
         self._desk = OrderDesk(params.trader.instrument_id, params.lot, params.trader.tick)
@@ -192,8 +195,10 @@ class Carrier(Strategy):
             case WriteFill():
                 self._write_fill(command)
             case WriteOrder():
-                order = self._order(command.order_id)
+                order = self._order(command.order_id) or self._beside.get(command.order_id)
                 if order is not None:
+                    if command.status not in _ON:
+                        self._beside.pop(command.order_id, None)
                     self._write_order(order, command.purpose, command.status, command.reason, command.ts_event)
             case Query():
                 self._query(command.order_id)
@@ -218,6 +223,7 @@ class Carrier(Strategy):
         order = self._desk.build(command, self.order_factory)
         self._write_order(order, command.purpose, "submitted", "", command.ts_event)
         if self._by_rest and command.purpose == "exit" and self._venue is not None:
+            self._beside[command.order_id] = order
             self._venue.send(Request(self._name, command.order_id, command.side, str(order.quantity)))
         else:
             self.submit_order(order)

@@ -133,10 +133,13 @@ class RLStrategy(Carrier):
             told = filled > 0.0 and not isnan(message.commission)
             fee = message.commission / (filled * message.price) if told else self._fee
             lots, as_of_ns = self._desk.counted(message.filled), message.ts_event or now_ns
+            before = self.trader.position.lots
             resolved = self.trader.on_resolved(
                 message.order_id, message.status, lots, message.price, as_of_ns, now_ns, fee
             )
             self._carry_out(resolved)
+            if self.trader.position.lots != before and self._venue is not None:
+                self._venue.ask_positions()  # the engine may not have heard of it: the venue confirms it at once
         elif isinstance(message, PositionWord):
             self._take_position(self._desk.counted(message.quantity), message.entry_price, now_ns)
 

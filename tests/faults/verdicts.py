@@ -27,7 +27,8 @@ def unheard(names: Sequence[str], span: tuple[int, int], log: Sequence[Any]) -> 
     ]
     wanted = {name: FAULTS[name].alert for name in names if FAULTS[name].alert}
     if len(names) > 1:
-        wanted |= {name: f"{text}|-> (SUSPECT|CUT)" for name, text in wanted.items() if text in STREAMS}
+        told_first = {True: "-> (SUSPECT|CUT)", False: "fate is unknown|is rejected"}  # of two that strike at once
+        wanted = {name: f"{text}|{told_first[text in STREAMS]}" for name, text in wanted.items()}
     return [
         f"{name}: nobody was told" for name, text in wanted.items() if not any(re.search(text, one) for one in told)
     ]

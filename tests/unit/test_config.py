@@ -279,6 +279,18 @@ def test_the_loss_per_trade_is_not_reckoned_without_costs_on_mainnet(path):
         configs.load("mainnet", [f"{path}=0"])
 
 
+@pytest.mark.parametrize(("seconds", "window"), [(5.0, 5_000), (0.4, 500), (10.0, 60_000)])
+def test_no_order_is_given_up_while_it_can_still_be_carried_out(seconds, window):
+    given = [f"orders.submit_timeout_seconds={seconds}", f"venue.recv_window_ms={window}"]
+    with pytest.raises(
+        ConfigError, match=f"^orders.submit_timeout_seconds: .* not beyond venue.recv_window_ms {window}"
+    ):
+        configs.load("testnet", given)
+    configs.load(
+        "testnet", [f"orders.submit_timeout_seconds={seconds + 0.01}", f"venue.recv_window_ms={round(seconds * 1e3)}"]
+    )
+
+
 # ------------------------------------------------------------------------------------------- hash, dump, and reading
 
 

@@ -118,3 +118,34 @@ def test_what_was_held_before_a_start_is_not_known_and_its_stop_has_time_to_shri
     assert names(watch, 1_000 * S, words(5), stop(8)) == set()
     assert watch.due_ns == 1_020 * S
     assert names(watch, 1_020 * S, words(5), stop(8)) == {"overprotected"}
+
+
+def test_a_cache_that_holds_a_fill_twice_is_told_of_and_judged_by_nobody():
+    watch = Watch("X", LIMITS)
+    names(watch, 0, words(5), stop(5))
+    twice = words(10, owner=5, journal=5, venue=5)
+    for second in (1, 40, 80):
+        assert names(watch, second * S, twice, stop(5)) == set()
+    look = watch.look(100 * S, twice, [stop(5)])
+    assert (look.kept_lots, look.apart_seconds, look.astray_seconds) == (5, 0.0, 99.0)
+    assert watch.look(101 * S, words(5, venue=5), [stop(5)]).astray_seconds == 0.0
+
+
+def test_a_cache_that_nobody_contradicts_but_the_books_is_judged():
+    watch = Watch("X", LIMITS)
+    apart = words(10, owner=5, journal=5)
+    names(watch, 0, apart, stop(5))
+    assert "reconciled" in names(watch, 20 * S, apart, stop(5))
+
+
+def test_a_position_that_the_venue_does_not_have_is_judged_though_cache_and_owner_agree():
+    watch = Watch("X", LIMITS)
+    names(watch, 0, words(5, venue=3), stop(5))
+    assert names(watch, 20 * S, words(5, venue=3), stop(5)) == {"reconciled"}
+
+
+def test_a_stop_that_was_not_seen_for_a_while_is_not_placed_again():
+    watch = Watch("X", LIMITS)
+    assert not names(watch, 0, words(5), stop(5, 90.0))
+    assert not names(watch, S, words(5))
+    assert not names(watch, 2 * S, words(5)._replace(close=80.0), stop(5, 90.0))

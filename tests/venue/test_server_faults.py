@@ -220,6 +220,20 @@ def test_klines_are_spoilt_on_the_stream_and_in_the_history(kind, minutes, rows)
         assert float(told[3][4]) == pytest.approx(10 * before, rel=0.05)
 
 
+@pytest.mark.parametrize(("kind", "left"), [("kline_zero", 1), ("kline_missing", 0), ("kline_duplicate", 2)])
+def test_a_single_closed_kline_is_spoilt_too(kind, left):
+    async def scenario(wire):
+        await wire.play(3)
+        rows = await wire.get("/fapi/v1/klines", symbol="BTCUSDT", interval="1m", limit=5)
+        await wire.fault(kind, match={"path": "*klines"})
+        between = {"startTime": rows[1][0], "endTime": rows[1][6]}
+        return rows[1], await wire.get("/fapi/v1/klines", symbol="BTCUSDT", interval="1m", **between)
+
+    right, told = played(scenario)
+    assert len(told) == left
+    assert all((row == right) == (kind != "kline_zero") for row in told)
+
+
 def test_a_skewed_clock_refuses_what_was_right_and_tells_its_own_time():
     async def scenario(wire):
         await wire.fault("skew", skew_ms=60_000)
