@@ -134,7 +134,7 @@ def lived(node: Trial, bars: int, *, beat_seconds: float, seed: int) -> Stretch:
         if bar % EVERY_BARS == EVERY_BARS // 2:
             striker.strike()
             print(f"bar {bar}: {striker.struck}", file=sys.stderr, flush=True)
-        due += beat_seconds
+        due = max(due + beat_seconds, time.perf_counter())
         time.sleep(max(0.0, due - time.perf_counter()))
         at_ms += MINUTE_MS
         gone[at_ms * 1_000_000] = time.perf_counter_ns()
@@ -188,10 +188,13 @@ def soaked(zygote: Zygote, folder: Path, hours: float, *, beat_seconds: float, s
         for n in (3, 5)
     ]
     bars = round(hours * 60)
-    with trial(zygote, folder, models, RESTLESS, walk=seed, symbols=SYMBOLS, depth_quote=2_000.0) as node:
+    # Limits in the market's time that answers of the real world must keep: a second here is many there.
+    patient = {"orders.unprotected_seconds": "60.0", "invariants.unprotected_seconds": "300.0"} if beat_seconds else {}
+    with trial(zygote, folder, models, RESTLESS | patient, walk=seed, symbols=SYMBOLS, depth_quote=2_000.0) as node:
         stretch = lived(node, bars, beat_seconds=beat_seconds, seed=seed)
     decisions, orders = decided(folder / "session-1")
-    found = figures(stretch, decisions, orders, len(SYMBOLS))
+    late_seconds = None if beat_seconds else 15.0  # within a bar of a lock-step time runs as in the market
+    found = figures(stretch, decisions, orders, len(SYMBOLS), late_seconds)
     print(table({folder.name: found}), flush=True)
     return found
 

@@ -27,17 +27,23 @@ class Figures(NamedTuple):
         return all(good is not False for _, good in self.rows.values())
 
 
-def figures(stretch: Any, decisions: Sequence[tuple[int, str, int]], orders: Counter[str], instruments: int) -> Figures:
+def figures(
+    stretch: Any,
+    decisions: Sequence[tuple[int, str, int]],
+    orders: Counter[str],
+    instruments: int,
+    late_seconds: float | None,
+) -> Figures:
     """Return the figures of a stretch.
 
-    In time is what was decided before the next bar left the venue. Drift is the last tenth against the first.
+    In time is what was decided within ``late_seconds``, None: before the next bar left the venue. Drift is the last
+    tenth against the first. A request that no fault struck must be answered.
     """
     gone, wanted = stretch.gone, len(stretch.gone) * instruments
     made = {(ts, name): (clock - gone[ts]) / 1e6 for ts, name, clock in decisions if ts in gone}
     last = max(gone)
-    in_time = sum(
-        1 for ts, name, clock in decisions if ts in gone and (ts == last or clock < gone.get(ts + BAR_NS, clock + 1))
-    )
+    ends = {ts: gone[ts] + late_seconds * 1e9 if late_seconds else gone.get(ts + BAR_NS, gone[last] * 2) for ts in gone}
+    in_time = sum(1 for ts, _, clock in decisions if ts in gone and clock < ends[ts])
     bars = {ts: number for number, ts in enumerate(sorted(gone))}
     late = np.array([[bars[ts], ms] for (ts, _), ms in sorted(made.items())])
     tenth = max(1, len(late) // 10)
@@ -46,11 +52,12 @@ def figures(stretch: Any, decisions: Sequence[tuple[int, str, int]], orders: Cou
     settled = stretch.samples[len(stretch.samples) // 5 :]
     rss = np.array([[one.bar, one.rss_mb] for one in settled])
     grown = np.polyfit(rss[:, 0], rss[:, 1], 1)[0] * 1_440 if len(rss) > 2 else 0.0
-    ends = [settled[0], settled[-1]]
+    begun, ended = settled[0], settled[-1]
     failed = [row for row in stretch.wire if not _answered(row)]
+    struck = [row for row in failed if row["fault"]]
     faulty = sum(count for name, count in orders.items() if name in {"rejected", "denied", "unknown"})
     sent = orders["submitted"]
-    api = 1.0 - len(failed) / max(1, len(stretch.wire))
+    api = 1.0 - (len(failed) - len(struck)) / max(1, len(stretch.wire) - len(struck))
     share = in_time / wanted
     rows: dict[str, tuple[str, bool | None]] = {
         "bars": (
@@ -60,7 +67,11 @@ def figures(stretch: Any, decisions: Sequence[tuple[int, str, int]], orders: Cou
         "faults struck": (f"{len(stretch.hits)} kinds, {sum(stretch.hits.values()):,} hits", None),
         "decided in time": (f"{share:.3%} ({in_time:,} of {wanted:,})", share >= AVAILABILITY),
         "decided at all": (f"{len(made):,} of {wanted:,}", None),
-        "requests answered": (f"{api:.3%} ({len(failed)} of {len(stretch.wire):,} failed)", api >= API_SUCCESS),
+        "requests answered": (
+            f"{api:.3%} ({len(failed) - len(struck)} of {len(stretch.wire):,} failed)",
+            api >= API_SUCCESS,
+        ),
+        "requests that faults struck": (f"{len(struck)}", None),
         "orders refused or unknown": (f"{faulty} of {sent:,}", None),
         "bar to decision, ms": (
             f"p50 {np.median(late[:, 1]):.1f}, p99 {np.percentile(late[:, 1], 99):.1f}, most {late[:, 1].max():.0f}",
@@ -71,11 +82,11 @@ def figures(stretch: Any, decisions: Sequence[tuple[int, str, int]], orders: Cou
             bool(after < 2 * first),
         ),
         "memory, MB": (
-            f"{ends[0].rss_mb:.0f} -> {ends[1].rss_mb:.0f}; {grown:+.1f} a day of bars",
-            bool(ends[1].rss_mb < ends[0].rss_mb * (1 + GROWTH)),
+            f"{begun.rss_mb:.0f} -> {ended.rss_mb:.0f}; {grown:+.1f} a day of bars",
+            bool(ended.rss_mb < begun.rss_mb * (1 + GROWTH)),
         ),
-        "handles": (f"{ends[0].handles} -> {ends[1].handles}", ends[1].handles <= ends[0].handles + 8),
-        "threads": (f"{ends[0].threads} -> {ends[1].threads}", ends[1].threads <= ends[0].threads + 4),
+        "handles": (f"{begun.handles} -> {ended.handles}", ended.handles <= begun.handles + 8),
+        "threads": (f"{begun.threads} -> {ended.threads}", ended.threads <= begun.threads + 4),
         "breaker": (", ".join(name[8:] for name in orders if name.startswith("breaker")) or "never tripped", None),
     }
     drawn = {
