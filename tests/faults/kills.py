@@ -126,7 +126,7 @@ def lived(life, zygote, folder):
 
 def _world(report, deck, seed, zygote, folder):
     """Kill on one venue; ``deck``: what chance has not drawn yet, shuffled anew where it is empty."""
-    course, rng = COURSES[seed % LIVES], random.Random(seed)
+    course, rng = COURSES[report.life], random.Random(seed)
     moments = deck_of(course)
     spec = feature_spec("1m", course.interval)
     folder.mkdir()
@@ -140,6 +140,7 @@ def _world(report, deck, seed, zygote, folder):
     world |= {"depth_quote": 4_000.0} | dict(course.venue)
     with trial(zygote, folder, models, settings, **world) as node:
         claims = Claims(node, interval_ns(course.interval) // 1_000_000, BALANCE, limits)
+        claims.counted = course.style == "market"
         for count in range(min(WORLD, SHARE - report.killed.total())):
             if count % 10 == HALT:
                 claims.ask(rng.choice(("halt", "reduce")))

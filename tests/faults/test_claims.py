@@ -1,4 +1,4 @@
-"""A planted defect in what a node keeps, or in what a venue was sent, is found and named (`claims.py`, `implied.py`)."""
+"""A planted defect in what a node keeps, or in what a venue was sent, is found and named (`claims.py`)."""
 
 import sys
 from pathlib import Path
