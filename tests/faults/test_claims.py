@@ -1,4 +1,4 @@
-"""What a killed node claims is held against the ledger by code that is itself seen to find planted defects."""
+"""A planted defect in what a node keeps, or in what a venue was sent, is found and named (`claims.py`)."""
 
 import sys
 from pathlib import Path

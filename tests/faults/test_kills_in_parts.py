@@ -1,4 +1,4 @@
-"""Kill -9 at every state of an order and stage of a decision, where orders fill in parts, or rest (`kills.py`)."""
+"""Kill -9 at every state of an order and stage of a decision, where orders fill in parts (`kills.py`)."""
 
 import sys
 from pathlib import Path
