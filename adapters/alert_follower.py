@@ -5,32 +5,30 @@ through a pipe that the node holds: that the record itself has trouble, that the
 without a word, that it has died.
 """
 
+import fcntl
 import os
 import select
 import signal
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from adapters.alert_queue import AlertQueue
-from adapters.instance_lock import InstanceLock
 from adapters.session_tail import Cursor, SessionTail
 from configs.alert_rules import AlertRules
 from core.alert_delivery import Patience, plan, route
 from core.alert_rules import AlertState, Raised, observe, tick
-from core.errors import RefusedError
 from core.trading_patterns import PatternLimits, PatternState, look
 
 __all__ = ["Follower", "NodeWords", "Words", "exclusively", "unmoved"]
 
 _COMMIT_SECONDS = 5.0
 _COMMIT_ROWS = 20_000
-_LOOK_SECONDS = 0.1
 _RULES, _PATTERNS = "rules", "patterns"
 
 
@@ -90,13 +88,19 @@ class NodeWords:
         self._lines += lines
 
 
-def exclusively(lock: Path) -> InstanceLock:
-    """Return the lock of an environment's follower, held; one of an earlier session makes room soon."""
-    while True:
-        try:
-            return InstanceLock(lock).__enter__()
-        except RefusedError:
-            time.sleep(_LOOK_SECONDS)
+@contextmanager
+def exclusively(lock: Path) -> Iterator[None]:
+    """Be the one follower of an environment; one of an earlier session makes room soon. A full disk stops nobody."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class Follower:

@@ -2,9 +2,10 @@
 
 import argparse
 import os
+import sqlite3
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -141,10 +142,10 @@ def follow(config: AppConfig, folder: Path, words: NodeWords) -> None:
     urls = alert_urls(os.environ, Path(".env"))
     watchdog = urls.pop(HEARTBEAT, None)
     queue, spare = _queue_or_memory(config), AlertQueue(None, limit=alerts.queue, history=alerts.history)
-    queue.begin(folder, time.time_ns())
+    with suppress(sqlite3.Error):  # a full disk: what is raised is sent from memory
+        queue.begin(folder, time.time_ns())
     with ExitStack() as stack:
-        lock = exclusively(place / "alerts.lock")
-        stack.push(lock.__exit__)
+        stack.enter_context(exclusively(place / "alerts.lock"))
         follower = Follower(
             folder, words, queue, spare,
             rules=alert_rules.load(alerts.rules), limits=alerts.pattern_limits(baseline(alerts.baseline)),
