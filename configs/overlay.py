@@ -47,12 +47,14 @@ def load(environment: str, overrides: Sequence[str] = (), *, directory: Path | N
     if environment not in known:
         raise ConfigError(f"environment: {shown(environment)} is not known; choose {' or '.join(known)}")
     base = _read(folder / f"{_BASE}.toml")
-    tree = _merge(base, _read(folder / f"{environment}.toml"))
+    tree = overlaid = _merge(base, _read(folder / f"{environment}.toml"))
     for override in overrides:
         tree = _merge(tree, _parse(override))
     config = _build(environment, tree)
     if environment == _TIGHTEN_ONLY:
-        _refuse_loosening(_build(_BASE, base), config)
+        before = _build(environment, overlaid)
+        _refuse_loosening(_build(_BASE, base), before, _BASE)
+        _refuse_loosening(before, config, environment)
     return config
 
 
@@ -145,21 +147,21 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _refuse_loosening(base: AppConfig, config: AppConfig) -> None:
-    """Refuse a limit that is less safe than that of ``base.toml``."""
-    before, after = leaves(base), leaves(config)
+def _refuse_loosening(below: AppConfig, config: AppConfig, file: str) -> None:
+    """Refuse a limit that is less safe than that of the file below: an overlay's of the base, an override's of both."""
+    before, after = leaves(below), leaves(config)
     for section in SECTIONS.values():
         for setting in settings_of(section):
             was, value = before[setting.path], after[setting.path]
             if setting.rank(value) > setting.rank(was):
                 advice = f" or {setting.safer}" if isinstance(was, float | int) and not isinstance(was, bool) else ""
                 raise ConfigError(
-                    f"{setting.path}: {shown(value)} is looser than {shown(was)} of {_BASE}.toml, and "
+                    f"{setting.path}: {shown(value)} is looser than {shown(was)} of {file}.toml, and "
                     f"{config.environment} may only tighten a limit; choose {shown(was)}{advice}"
                 )
-    for group in base.risk.groups:
+    for group in below.risk.groups:
         if not any(set(group) <= set(wider) for wider in config.risk.groups):
             raise ConfigError(
-                f"risk.groups: {shown(config.risk.groups)} takes {shown(group)} of {_BASE}.toml apart, and "
+                f"risk.groups: {shown(config.risk.groups)} takes {shown(group)} of {file}.toml apart, and "
                 f"{config.environment} may only tighten a limit; keep them in one group"
             )

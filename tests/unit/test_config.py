@@ -259,8 +259,26 @@ def test_a_looser_limit_is_refused_on_mainnet_and_nowhere_else(setting, by_file,
     overrides = [] if by_file else [f"{setting.path}={json.dumps(value)}"]
     text = f"[{section}]\n{name} = {json.dumps(value)}\n" if by_file else ""
     configs.load("testnet", overrides, directory=overlay(tmp_path / "a", "testnet", text))
-    with pytest.raises(ConfigError, match=rf"^{setting.path}: .* is looser than .* of base.toml"):
+    with pytest.raises(
+        ConfigError, match=rf"^{setting.path}: .* is looser than .* of {'base' if by_file else 'mainnet'}.toml"
+    ):
         configs.load("mainnet", overrides, directory=overlay(tmp_path / "b", "mainnet", text))
+
+
+TIGHTENED = [
+    one
+    for one in LIMITS
+    if configs.leaves(configs.load("testnet"))[one.path] != configs.leaves(configs.load("mainnet"))[one.path]
+]
+
+
+@pytest.mark.parametrize("setting", TIGHTENED, ids=ids)
+def test_an_override_does_not_loosen_what_mainnet_has_tightened_up_to_the_base(setting):
+    base = configs.leaves(configs.load("testnet"))[setting.path]
+    with pytest.raises(
+        ConfigError, match=rf"^{setting.path}: .* is looser than .* of mainnet.toml, and mainnet may only"
+    ):
+        configs.load("mainnet", [f"{setting.path}={json.dumps(base)}"])
 
 
 @pytest.mark.parametrize("groups", [[], [["ETHUSDT-PERP.BINANCE"], ["SOLUSDT-PERP.BINANCE"]]])
