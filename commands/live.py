@@ -22,7 +22,7 @@ from configs.schema import AppConfig
 from core.errors import AutotradeError, UsageError
 from run_live import Live, ReplayControl, check_start, run_live
 
-__all__ = ["add_parser"]
+__all__ = ["add_parser", "session_folder"]
 
 ENVIRONMENTS = ("paper", "demo", "testnet", "mainnet")
 
@@ -41,7 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--catalog", type=Path, help="with --replay: catalog directory (default: the configuration's)")
     parser.add_argument("--start", help="with --replay: from this ISO date or time (UTC) on (default: the last 7 days)")
     parser.add_argument("--end", help="with --replay: up to this ISO date or time (UTC) (default: the end of the data)")
-    parser.add_argument("--out", type=Path, help="directory of the session (default: a new one of catalog/live)")
+    parser.add_argument("--out", type=Path, help="directory of the session (default: a new one of record.path)")
     parser.add_argument("--json", action="store_true", help="print what happens as lines of JSON")
     parser.set_defaults(run=_run)
 
@@ -51,7 +51,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.instruments:
         names = tuple(instrument_id(name, market="um") for name in args.instruments)
         config = msgspec.structs.replace(config, market=msgspec.structs.replace(config.market, instruments=names))
-    out: Path = args.out or Path(config.catalog.path).parent / "live" / _session(args.environment)
+    out: Path = args.out or session_folder(config)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} exists and is not empty: a session is not overwritten, choose another directory")
     check_start(config, tuple(args.models or artifact_paths(config.catalog.models)))
@@ -113,8 +113,10 @@ def _tell(event: dict[str, Any], notes: Console, *, as_json: bool) -> None:
         notes.print(f"{event['environment']} is {event['event']}; session {event['session']}", soft_wrap=True)
 
 
-def _session(environment: str) -> str:
-    return f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{environment}-{os.urandom(3).hex()}"
+def session_folder(config: AppConfig) -> Path:
+    """Return the folder of a new session: its name is the time, the environment and a few random letters."""
+    name = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{config.environment}-{os.urandom(3).hex()}"
+    return Path(config.record.path) / name
 
 
 def _keys(config: AppConfig) -> Credentials | None:

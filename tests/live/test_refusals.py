@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import configs
 from adapters.instance_lock import InstanceLock
+from commands.live import session_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,3 +137,9 @@ def test_a_server_that_is_no_venue_is_an_error(tmp_path: Path, wrong_server: str
 
 def test_an_address_that_is_none_is_bad_usage(tmp_path: Path) -> None:
     assert_refused(started(tmp_path, "paper", "--set", "venue.http_url=nonsense"), 2, "venue.http_url")
+
+
+def test_a_session_lies_where_the_record_is_said_to_be(tmp_path):
+    config = configs.load("paper", [f"record.path={tmp_path}/kept", f"catalog.path={tmp_path}/elsewhere/data"])
+    assert session_folder(config).parent == tmp_path / "kept"
+    assert "-paper-" in session_folder(config).name
