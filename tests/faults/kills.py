@@ -77,7 +77,7 @@ COURSES = (
     Course("5m", venue=(("fill_share", 0.1), ("depth_quote", 30_000.0))),
     Course("1m", style="limit"),
 )
-"""The first `LIVES` are lived. The last one FAILS and is not: a restart amid a worked order still trips an invariant."""
+"""The first `LIVES` are lived. The last FAILS and is not: a restart amid a worked order still trips an invariant."""
 
 
 class Report:
