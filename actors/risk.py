@@ -139,6 +139,7 @@ class RiskActor(AccountView, DataActor):
         self._evaluated = 0
         self._stale: tuple[str, ...] = ()
         self._flattening = False
+        self._deaf = ""
         self._row: dict[str, object] | None = None
         self._row_ns = 0
 
@@ -200,18 +201,15 @@ class RiskActor(AccountView, DataActor):
         if isinstance(message, FundingSettled) and message.instrument_id in self._books.held():
             self._fund(message)
         elif isinstance(message, FundingPaid):
-            self._paid(message)
+            amount = self._books.paid(message)
+            if amount != 0.0:
+                self._journal.record("funding", funding_row(message, amount))
 
     def _fund(self, settled: FundingSettled) -> None:
         """Book what is paid; it is written down once that is certain."""
         amount = self._books.fund(settled)
         if settled.final:
             self._journal.record("funding", funding_row(settled, amount))
-
-    def _paid(self, paid: FundingPaid) -> None:
-        amount = self._books.paid(paid)
-        if amount != 0.0:
-            self._journal.record("funding", funding_row(paid, amount))
 
     @recorded
     def _on_position(self, message: object) -> None:
@@ -351,10 +349,13 @@ class RiskActor(AccountView, DataActor):
                 self._tell(change, ts)
             self._level = trading_state(self._state)
         try:
-            requests = requests_of(self._store.load(REQUESTS_KEY))
+            requests, deaf = requests_of(self._store.load(REQUESTS_KEY)), ""
         except StateError as error:
-            self.publish_message(alert_topic(), Alert("breaker", "critical", f"no request is taken: {error}", ts))
-            return
+            requests, deaf = (), str(error)
+        if bool(deaf) != bool(self._deaf):
+            text = f"no request is taken: {deaf}" if deaf else "requests are taken again"
+            self.publish_message(alert_topic(), Alert("breaker", "critical" if deaf else "info", text, ts))
+        self._deaf = deaf
         for request in requests:
             self._done(request, ts)
 

@@ -16,6 +16,10 @@ from core.protocols import StateStore
 __all__ = ["StateKeeper"]
 
 
+_LAST_SECONDS = 10.0
+"""Longest time that the last values are written for at the end: a disk may be slow, and one that fails says so."""
+
+
 class _Read:
     """A question to the store, and its answer."""
 
@@ -62,7 +66,7 @@ class StateKeeper:
         with self._lock:
             self._stopping = True
             self._lock.notify_all()
-        self._thread.join(timeout=self._wait + self._retry)
+        self._thread.join(timeout=_LAST_SECONDS)
 
     def load(self, key: str) -> bytes | None:
         """Return the value of a key, None where there is none; one that waits to be written counts.
@@ -70,11 +74,13 @@ class StateKeeper:
         Raises
         ------
         StateError
-            Where it cannot be read, or not in time.
+            Where it cannot be read, or not in time; at once, where nothing can be written either.
         """
         with self._lock:
             if key in self._waiting:
                 return self._waiting[key][1]
+            if self._failed:
+                raise StateError(self._failed)
             read = _Read(key)
             self._reads.put(read)
             self._lock.notify_all()
