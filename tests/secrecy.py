@@ -23,6 +23,8 @@ TOKENS = ("control.token", "token")
 WALLETS = (".env", "secret")
 """Names of the files of keys that tests write for a program to read; no program writes a file of such a name."""
 
+_SHORTEST = 16
+"""Characters of a token; what is shorter was written by a test to be refused."""
 _CHUNK = 1 << 24
 
 
@@ -37,7 +39,7 @@ def leaks(folder: Path) -> Iterator[Path]:
     What is packed is unpacked, and what is torn is read as far as it goes.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    tokens = tuple(sorted({path.read_text().strip() for path in files if path.name in TOKENS} - {""}))
+    tokens = tuple(word for path in files if path.name in TOKENS and len(word := path.read_text().strip()) >= _SHORTEST)
     for path in files:
         wanted = SECRETS if path.name in TOKENS else (*SECRETS, *tokens)
         if path.name not in WALLETS and any(found_in(part, wanted) for part in _contents(path)):

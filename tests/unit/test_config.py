@@ -275,9 +275,7 @@ TIGHTENED = [
 @pytest.mark.parametrize("setting", TIGHTENED, ids=ids)
 def test_an_override_does_not_loosen_what_mainnet_has_tightened_up_to_the_base(setting):
     base = configs.leaves(configs.load("testnet"))[setting.path]
-    with pytest.raises(
-        ConfigError, match=rf"^{setting.path}: .* is looser than .* of mainnet.toml, and mainnet may only"
-    ):
+    with pytest.raises(ConfigError, match=rf"^{setting.path}: .* is looser than .* of mainnet.toml, and mainnet"):
         configs.load("mainnet", [f"{setting.path}={json.dumps(base)}"])
 
 

@@ -303,7 +303,7 @@ def test_risk_show_lists_every_rule_in_order_with_its_switch_and_its_limits(caps
 
 def test_risk_show_refuses_a_rule_that_mainnet_may_not_switch_off(capsys):
     assert main(["risk", "show", "--env", "mainnet", "--set", 'risk.disabled=["capital"]']) == 2
-    assert 'risk.disabled: ["capital"] is looser than [] of base.toml' in capsys.readouterr().err
+    assert 'risk.disabled: ["capital"] is looser than [] of mainnet.toml' in capsys.readouterr().err
 
 
 def test_the_verdict_of_an_allowed_increase_is_code_zero():
