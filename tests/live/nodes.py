@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def running_node(
     replay: bool = True,
     token: str = "",
     environ: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("run_live.py",),
 ) -> Iterator[Node]:
     """Run a node against a venue; it is killed where the block ends before it does."""
     prefix = f"AUTOTRADE_{environment.upper()}_API_"
@@ -79,12 +80,12 @@ def running_node(
     values = {
         "venue.http_url": venue.url,
         "venue.ws_url": venue.ws_url,
-        **({"venue.ws_trading_url": venue.ws_trading_url} if environment == "testnet" else {}),
+        **({"venue.ws_trading_url": venue.ws_trading_url} if environment in {"testnet", "mainnet"} else {}),
         "venue.replay": str(replay).lower(),
         "breaker.state_path": str(folder / "state"),
     }
     given = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
-    command = [sys.executable, "run_live.py", environment, "--json", "--out", str(folder / "session"), *given]
+    command = [sys.executable, *program, environment, "--json", "--out", str(folder / "session"), *given]
     process = subprocess.Popen(
         [*command, *arguments],
         cwd=ROOT, env={**known, **keys, **(environ or {})}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
