@@ -37,6 +37,8 @@ STATE = "state"
 _WAKE, _KEEP = "wake", "keep"
 _ON = frozenset({"submitted", "unknown", "inherited"})
 """What is written of an order that goes on."""
+_AT_ONCE_NS = 1_000_000_000
+"""What is tried again so soon is waited for, where time jumps from bar to bar; a bar must not pass it by."""
 _AGAIN_NS = 1_000_000_000
 
 
@@ -249,8 +251,10 @@ class Carrier(Strategy):
 
     @property
     def at_rest(self) -> bool:
-        """Whether what was there before is inherited and no answer is waited for."""
-        return self._inherited and not self._reconciling and self.trader.desk.orders.wake_ns() == 0
+        """Whether what was there before is inherited, no answer is waited for, and nothing is tried again at once."""
+        awaited = self.trader.desk.orders.wake_ns() != 0
+        again = abs(self.trader.wake_ns - self._now()) < _AT_ONCE_NS
+        return self._inherited and not self._reconciling and not awaited and not again
 
     def held(self) -> dict[str, str]:
         """Return what is held, signed, base asset as decimal strings: as the engine has it, and as its owner."""
