@@ -36,6 +36,7 @@ from core.messages import (
 from core.protocols import ClockWatch, Journal, Timekeeper
 from core.settlements import Payments
 from core.venue_words import (
+    FundingListed,
     FundingWord,
     NoWord,
     OrderWord,
@@ -193,6 +194,9 @@ class LivenessActor(DataActor):
                 if paid is not None:
                     self.publish_message(funding_topic(word.instrument_id), paid)
                 continue
+            elif isinstance(word, FundingListed):
+                self._payments.listed(int(self.clock.timestamp_ns()))
+                continue
             self.publish_message(word_topic(word.instrument_id), word)
 
     @recorded
@@ -229,9 +233,9 @@ class LivenessActor(DataActor):
             self._venue.ask_funding(self._payments.since_ns)
 
     def _tell_unpaid(self, unpaid: FundingPaid) -> None:
-        """Let an estimate stand; where nothing is held, nothing was to be paid."""
+        """Say what came of a settlement that the venue told no payment of: none, or what was estimated."""
         name = unpaid.instrument_id
-        if self._owned[name] != 0:
+        if unpaid.amount is None and self._owned[name] != 0:
             self._alert(f"{name}: the venue does not say what funding was paid; the estimate stands", "warning")
         self.publish_message(funding_topic(name), unpaid)
 

@@ -14,7 +14,17 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from adapters.binance_refusals import VenueRefusalError
 from core.errors import AutotradeError
-from core.venue_words import FundingWord, NoWord, OrderWord, PositionWord, Request, Status, WalletWord, Word
+from core.venue_words import (
+    FundingListed,
+    FundingWord,
+    NoWord,
+    OrderWord,
+    PositionWord,
+    Request,
+    Status,
+    WalletWord,
+    Word,
+)
 
 __all__ = ["RestDesk", "wire_name"]
 
@@ -117,7 +127,7 @@ class RestDesk:
         self._ask(2, "", _WALLET)
 
     def ask_funding(self, since_ns: int) -> None:
-        """Ask what funding was paid since a time of our own clock."""
+        """Ask what funding was paid since a time of our own clock; a `FundingListed` ends the answer."""
         self._jobs.put(_Job(2, next(self._numbers), "", "", None, since_ns))
 
     def send(self, request: Request) -> None:
@@ -168,7 +178,8 @@ class RestDesk:
         elif job.order_id:
             self._words.put(self._order(job.instrument_id, job.order_id, exits=False))
         else:
-            for word in self._paid(job.since_ns) if job.since_ns else self._positions():
+            listed: Sequence[Word] = (*self._paid(job.since_ns), FundingListed()) if job.since_ns else self._positions()
+            for word in listed:
                 self._words.put(word)
 
     def _carried_out(self, request: Request) -> OrderWord:

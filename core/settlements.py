@@ -40,7 +40,8 @@ class Settlements:
 class Payments:
     """Settlements whose payment the venue has not told yet.
 
-    Whether anything was held in that very second only the venue knows: every settlement is asked for.
+    Whether anything was held in that very second only the venue knows: every settlement is asked for, and one of which
+    it tells no payment in all the time that is waited was none.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ class Payments:
         self._seen: dict[str, list[FundingSettled]] = {}
         self._waiting: dict[tuple[str, int], tuple[FundingSettled, int]] = {}
         self._known: set[str] = set()
+        self._listed_ns = 0
 
     @property
     def since_ns(self) -> int:
@@ -77,9 +79,19 @@ class Payments:
                 return FundingPaid(word.instrument_id, settled.ts_event, settled.rate, word.amount)
         return None
 
+    def listed(self, engine_ns: int) -> None:
+        """Take note that the venue has told all payments there are."""
+        self._listed_ns = engine_ns
+
     def given_up(self, engine_ns: int) -> list[FundingPaid]:
-        """Return what was waited for too long, each once."""
-        late = [settled for settled, since_ns in self._waiting.values() if engine_ns - since_ns > self._wait_ns]
-        for settled in late:
-            del self._waiting[settled.instrument_id, settled.ts_event]
-        return [FundingPaid(one.instrument_id, one.ts_event, one.rate, None) for one in late]
+        """Return what was waited for too long, each once: nothing was paid, unless the venue has long been silent."""
+        late = [(one, since) for one, since in self._waiting.values() if engine_ns - since > self._wait_ns]
+        for one, _ in late:
+            del self._waiting[one.instrument_id, one.ts_event]
+        return [
+            FundingPaid(one.instrument_id, one.ts_event, one.rate, "0" if self._asked_enough(since) else None)
+            for one, since in late
+        ]
+
+    def _asked_enough(self, since_ns: int) -> bool:
+        return self._listed_ns - since_ns > self._wait_ns // 2

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import msgspec
 
 __all__ = [
+    "FundingListed",
     "FundingWord",
     "NoWord",
     "OrderWord",
@@ -75,6 +76,12 @@ class FundingWord(msgspec.Struct, frozen=True):
     ts_event: int
 
 
+class FundingListed(msgspec.Struct, frozen=True):
+    """Every payment of funding that was asked for has been told."""
+
+    instrument_id: str = ""
+
+
 class NoWord(msgspec.Struct, frozen=True):
     """A question or a request that got no answer, or a refusal; ``order_id`` empty where a position was asked for."""
 
@@ -91,7 +98,7 @@ class WalletWord(msgspec.Struct, frozen=True):
     balance: float
 
 
-type Word = OrderWord | PositionWord | FundingWord | WalletWord | NoWord
+type Word = OrderWord | PositionWord | FundingWord | FundingListed | WalletWord | NoWord
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -119,7 +126,7 @@ class VenueDesk(Protocol):
         """Ask what the account holds."""
 
     def ask_funding(self, since_ns: int) -> None:
-        """Ask what funding was paid since a time of our own clock."""
+        """Ask what funding was paid since a time of our own clock; a `FundingListed` ends the answer."""
 
     def send(self, request: Request) -> None:
         """Have an order carried out or cancelled, before all questions."""

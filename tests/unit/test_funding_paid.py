@@ -74,3 +74,19 @@ def test_a_payment_is_told_once_and_only_of_settlements_that_were_seen():
     assert (payments.given_up(99 * MINUTE_NS), payments.since_ns) == ([], 0)
     late = FundingWord(ETH, "4712", "0.01", EIGHT_NS + 400 * SECOND_NS)
     assert payments.paid(late) == FundingPaid(ETH, EIGHT_NS, 0.0001, "0.01")
+
+
+def test_what_the_venue_does_not_list_was_not_paid_and_what_it_was_not_asked_for_stands_as_estimated():
+    payments = Payments(5 * MINUTE_NS)
+    payments.settled(settled(), 77 * MINUTE_NS)
+    payments.listed(78 * MINUTE_NS)
+    assert payments.given_up(83 * MINUTE_NS) == [FundingPaid(BTC, EIGHT_NS, 0.0001, None)], "it may come yet, then"
+    payments.settled(settled(), 90 * MINUTE_NS)
+    payments.listed(94 * MINUTE_NS)
+    assert payments.given_up(96 * MINUTE_NS) == [FundingPaid(BTC, EIGHT_NS, 0.0001, "0")]
+    mine = books()
+    before = mine.balance
+    mine.fund(settled())
+    assert mine.balance != before
+    assert mine.paid(FundingPaid(BTC, EIGHT_NS, 0.0001, "0")) == 0.0
+    assert mine.balance == before
