@@ -41,6 +41,8 @@ def eager(log: Sequence[Any]) -> list[str]:
     for row in log:
         if row.kind == "modes":
             mode = row.body["mode_to"]
+            if mode == "LIVE":  # which it is not before every order has been answered for, one that rests as well
+                unknown.clear()
         elif row.kind == "alerts" and "its fate is unknown" in row.body["text"]:
             unknown.add(row.body["text"].partition(":")[0])
         elif row.kind == "fills":
